@@ -1,0 +1,45 @@
+"""How a console or a command talks to the engine: one interface, a local and a socket form.
+
+Owns :class:`ControlClient`, the protocol. The forms live in :mod:`core.control.local` (same process, other thread)
+and :mod:`core.control.remote` (HTTP and JSON over the Unix socket). Imports the model and nothing that does I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from core.model import Event, Order, OrderResult
+from core.snapshot import AnswerView, Preview, Snapshot, Update
+
+
+class ControlClient(Protocol):
+    """Every method raises :class:`core.errors.NotRunning` when the engine cannot be reached."""
+
+    async def snapshot(self) -> Snapshot: ...
+
+    async def events(
+        self, *, since: float = 0.0, after: int = 0, cluster: str = "", name: str = "", limit: int = 500
+    ) -> list[Event]:
+        """The newest ``limit`` events from ``since`` on with an id over ``after``, oldest first."""
+        ...
+
+    def stream(self) -> AsyncIterator[Update]:
+        """A whole snapshot first, then a snapshot and the new events at each change, at least twice a second."""
+        ...
+
+    async def preview(self, order: Order) -> Preview: ...
+
+    async def order(self, order: Order) -> OrderResult:
+        """Carry out an order; raises :class:`core.errors.CommandRefused` with the reason."""
+        ...
+
+    async def answers(self, name: str, qtype: str = "A", without: tuple[str, ...] = ()) -> AnswerView:
+        """What DNS answers now, or would answer were the clusters in ``without`` erased."""
+        ...
+
+    async def reload(self) -> str:
+        """Read the settings again; the line that says what changed. Raises CommandRefused with the problems."""
+        ...
+
+    async def close(self) -> None: ...

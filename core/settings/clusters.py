@@ -1,0 +1,196 @@
+"""Settings of the watched world: zones, apps, clusters with their routers, nodes, machines and databases."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from core.settings.base import Address, DomainName, Name, Percent, PositiveSeconds, Seconds, Section
+
+Policy = Literal["all", "failover", "weighted"]
+ConfirmKind = Literal["http", "https", "tcp", "icmp", "dns"]
+Runtime = Literal["crio", "containerd", "docker", "podman"]
+DatabaseKind = Literal["postgresql", "mysql", "redis", "command"]
+
+
+class Zone(Section):
+    """A zone this server is authoritative for. A domain of an app that lies in no zone gets one of its own."""
+
+    name: DomainName = Field(description="the zone's name")
+    file: str = Field("", description="static records, an RFC 1035 zone file, relative to this file; empty: none")
+    primary: DomainName | None = Field(None, description="MNAME of the SOA; default ns1.<zone>")
+    contact: DomainName | None = Field(None, description="RNAME of the SOA; default hostmaster.<zone>")
+    nameservers: tuple[DomainName, ...] = Field((), description="NS records; default the primary")
+    ttl: int = Field(300, ge=0, le=2**31 - 1, description="TTL of SOA and NS, in seconds")
+    negative_ttl: int = Field(
+        5, ge=0, le=86400, description="how long resolvers may keep NXDOMAIN and NODATA, in seconds"
+    )
+    transfer_to: tuple[str, ...] = Field(
+        (), description="secondaries that are notified and may transfer, ADDRESS or ADDRESS:PORT"
+    )
+    tsig: str = Field("", description="file that holds the TSIG key of the transfers, algorithm:name:base64 (RFC 8945)")
+
+
+class PodRule(Section):
+    """Which pods count, and how many of them a cluster must have."""
+
+    match: str = Field(description='"namespace/name", with * at the end for a prefix')
+    at_least: int = Field(1, ge=0, description="pods that must be running in a cluster; fewer is an anomaly")
+
+
+class App(Section):
+    """A domain name and the clusters that serve it."""
+
+    domain: DomainName = Field(description="the domain name clients ask for")
+    clusters: tuple[Name, ...] = Field(min_length=1, description="the clusters that serve it, in order of preference")
+    policy: Policy = Field(
+        "all", description="all: every serving cluster; failover: the first that serves; weighted: by weights"
+    )
+    weights: dict[str, int] = Field({}, description="cluster = weight, for policy weighted; 0 means never")
+    ttl: int | None = Field(None, ge=0, le=86400, description="seconds a resolver may keep an answer; default dns.ttl")
+    min_healthy: Percent = Field(
+        100, description="share of the app's pods that must be well; below it the cluster is abnormal for this app"
+    )
+    when_all_down: Literal["serve-all", "keep-last"] = Field(
+        "serve-all", description="what is answered when every cluster is abnormal (S27)"
+    )
+    pods: tuple[str | PodRule, ...] = Field(
+        (), description='which containers count: "namespace/name" or "namespace/prefix*"'
+    )
+
+    @property
+    def pod_rules(self) -> tuple[PodRule, ...]:
+        return tuple(p if isinstance(p, PodRule) else PodRule(match=p, at_least=1) for p in self.pods)
+
+
+class Router(Section):
+    """The cluster's ingress, where its weights can be set and where it can be stopped (S16, S18)."""
+
+    kind: Literal["none", "haproxy", "gateway-api"] = Field(
+        "none", description="none: weights and stops are decided, shown and not sent"
+    )
+    address: str = Field(
+        "", description="haproxy: HOST:PORT or socket path of the runtime API; gateway-api: URL of the API server"
+    )
+    credentials: str = Field("", description="gateway-api: kubeconfig or token file")
+
+
+class Confirm(Section):
+    """The confirmation message to the cluster's router (S11), sent to its address, never to a name that is steered."""
+
+    kind: ConfirmKind = Field("http", description="what is sent")
+    target: str = Field(
+        "",
+        description="http(s): [HOST[:PORT]]/path; tcp, dns: [HOST]:PORT; icmp: HOST; host default: the cluster's first address",
+    )
+    host: str = Field(
+        "", description="http(s): Host header and SNI; dns: the name that is asked; default the first app's domain"
+    )
+    interval: PositiveSeconds = Field(0.1, description="seconds from one message to the next")
+    timeout: PositiveSeconds = Field(0.5, description="seconds without an answer until a message counts as unanswered")
+    fall: int = Field(
+        1, ge=1, description="bad answers, or unanswered messages, in a row until the cluster is abnormal"
+    )
+    rise: int = Field(2, ge=1, description="good answers in a row until it is well")
+    expect: str = Field(
+        "200-399",
+        description="http(s): status codes as ranges (200-399,418); dns: an address in the answer; others: unused",
+    )
+    verify: bool = Field(
+        True, description="https: verify the certificate for the host; false only for a router without one"
+    )
+
+
+class CustomCheck(Section):
+    """A command of your own, run like the six; it can also take the place of one (kind)."""
+
+    name: Name = Field(description="its name on the screen")
+    command: str = Field(description="shell command, run on the node")
+    kind: Literal["command", "routes", "vswitch", "runtime"] = Field(
+        "command", description="the check it stands for; another kind replaces the built-in one"
+    )
+    contains: str = Field("", description="well when the output contains this")
+    matches: str = Field("", description="well when a line matches this regular expression")
+    json_path: str = Field("", description='well when the JSON output has this value: "status.phase=Ready"')
+    min_lines: int = Field(0, ge=0, description="well when the output has at least so many lines that are not empty")
+    exit_code: int | None = Field(0, description="the exit code of a well check; remove to ignore it")
+
+
+class Node(Section):
+    """A worker node (S1)."""
+
+    name: Name = Field(description="its name on the screen")
+    ssh: str = Field("", description="[user@]host[:port]; the user's default is ssh.user")
+    local: bool = Field(False, description="run the checks on this machine, without SSH")
+    runtime: Runtime = Field("containerd", description="container runtime")
+    checks: tuple[Literal["containers", "routes", "vswitch", "runtime"], ...] | None = Field(
+        None, description="which of the kinds are checked here; default detection.checks"
+    )
+    routes: tuple[Literal["iptables", "nftables"], ...] = Field(
+        ("nftables",), description="which routing tables hold this node's destination routes (S5)"
+    )
+    routes_require: tuple[str, ...] = Field((), description="addresses or chains that must appear in them")
+    command: tuple[CustomCheck, ...] = Field((), description="commands of your own")
+
+
+class Machine(Section):
+    """A physical machine that runs nodes as virtual machines (S8)."""
+
+    name: Name = Field(description="its name on the screen")
+    ssh: str = Field("", description="[user@]host[:port]")
+    local: bool = Field(False, description="run virsh on this machine, without SSH")
+    uri: str = Field("qemu:///system", description="libvirt connection URI")
+    domains: dict[str, str] = Field(
+        {}, description='node = "libvirt domain": the virtual machines that are this cluster\'s nodes'
+    )
+
+
+class Database(Section):
+    """A database outside the cluster that its containers use (S9)."""
+
+    name: Name = Field(description="its name on the screen")
+    kind: DatabaseKind = Field(description="how it is asked")
+    dsn: SecretStr = Field(
+        SecretStr(""),
+        description="postgresql://, mysql://, redis:// URL; better dsn_file, so that no password stands here",
+    )
+    dsn_file: str = Field("", description="file that holds the dsn, relative to this file")
+    command: str = Field(
+        "",
+        description="kind command: shell command on this machine; exit code 0 is well; a number on its first line counts as connections",
+    )
+    interval: PositiveSeconds = Field(0.25, description="seconds from one question to the next")
+    timeout: PositiveSeconds = Field(1.0, description="seconds without an answer until it counts as silent")
+    max_connections: int | str = Field("90%", description='limit: a number, or a share of the server\'s own ("90%")')
+
+
+class Cluster(Section):
+    """A container cluster (S1)."""
+
+    name: Name = Field(description="its name everywhere")
+    addresses: tuple[Address, ...] = Field(min_length=1, description="addresses of its router: what DNS answers")
+    weight: int = Field(100, ge=0, le=10000, description="weight for policy weighted; 0 means never (S35)")
+    tags: tuple[str, ...] = Field((), description="words to filter by")
+    router: Router = Field(Router(), description="its ingress")
+    confirm: Confirm | None = Field(
+        None, description="the confirmation message; without it the cluster has no external check"
+    )
+    node: tuple[Node, ...] = Field((), description="its worker nodes")
+    machine: tuple[Machine, ...] = Field((), description="the physical machines under them")
+    database: tuple[Database, ...] = Field((), description="databases its containers use")
+
+
+__all__ = [
+    "App",
+    "Cluster",
+    "Confirm",
+    "CustomCheck",
+    "Database",
+    "Machine",
+    "Node",
+    "PodRule",
+    "Router",
+    "Seconds",
+    "Zone",
+]

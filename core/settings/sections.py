@@ -1,0 +1,195 @@
+"""Settings of pointsman itself: DNS, detection, recovery, safety, SSH, store, control, console, log, alerts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from core.settings.base import Percent, PositiveSeconds, Seconds, Section
+
+CheckKind = Literal["containers", "routes", "vswitch", "runtime", "machine", "database", "command"]
+
+
+class DnsLimits(Section):
+    """What one client can take."""
+
+    tcp_connections: int = Field(
+        500, ge=1, description="TCP connections at once; a new one over it closes the longest idle"
+    )
+    tcp_per_address: int = Field(50, ge=1, description="TCP connections at once from one address")
+    tcp_idle: PositiveSeconds = Field(10.0, description="seconds a TCP connection may be idle (RFC 7766)")
+    tcp_total: PositiveSeconds = Field(60.0, description="seconds a TCP connection may live")
+    udp_payload: int = Field(
+        1232, ge=512, le=4096, description="largest UDP answer, in octets; longer ones are truncated"
+    )
+    cache_entries: int = Field(20000, ge=100, description="built answers that are kept")
+
+
+class Dns(Section):
+    """The DNS server."""
+
+    listen: tuple[str, ...] = Field(
+        ("127.0.0.1:5353",), min_length=1, description="ADDRESS:PORT, [IPv6]:PORT; UDP and TCP"
+    )
+    ttl: int = Field(5, ge=0, le=86400, description="seconds a resolver may keep an app's answer")
+    nsid: str = Field("", description="server identity for those who ask (RFC 5001); empty: none")
+    version: str = Field("", description="answer to version.bind; empty: refused")
+    workers: int = Field(1, ge=1, le=64, description="processes that answer; 1 is the wire thread of this one")
+    limits: DnsLimits = Field(DnsLimits(), description="what one client can take")
+
+
+class SilencePolicy(Section):
+    """What is made of silence (S25): never definite evidence, never the last good state."""
+
+    ticks: int = Field(3, ge=2, description="ticks without a line until a source counts as quiet")
+    deadline: PositiveSeconds = Field(
+        1.0, description="seconds of quiet until a source, or a check without a readable answer, is UNKNOWN"
+    )
+    policy: Literal["corroborate", "abnormal", "ignore"] = Field(
+        "corroborate",
+        description="corroborate: a cluster is abnormal when its router and at least half of its nodes are quiet, or all nodes UNKNOWN where it has no confirm; abnormal: one silent node is enough; ignore: never",
+    )
+
+
+class Commands(Section):
+    """The commands of the checks. {sudo} is detection.sudo; others as named."""
+
+    containers_crictl: str = Field("{sudo}crictl ps -a -o json", description="containers, for crio and containerd")
+    containers_docker: str = Field("{sudo}docker ps -a --no-trunc --format json", description="containers, for docker")
+    containers_podman: str = Field("{sudo}podman ps -a --no-trunc --format json", description="containers, for podman")
+    iptables: str = Field("{sudo}iptables-save", description="routes, for iptables")
+    nftables: str = Field("{sudo}nft list ruleset", description="routes, for nftables")
+    vswitch_ps: str = Field("ps -eo pid=,args=", description="the process list in which ovs-vswitchd is looked for")
+    vswitch_appctl: str = Field(
+        "{sudo}ovs-appctl -t ovs-vswitchd version",
+        description="whether the switch answers; empty: only the process counts",
+    )
+    runtime: str = Field(
+        "systemctl show {unit} -p Id,LoadState,ActiveState,SubState,MainPID,Result",
+        description="runtime daemon; {unit} is the runtime's unit",
+    )
+    machine: str = Field("{sudo}virsh -c {uri} list --all", description="virtual machines")
+
+
+class Detection(Section):
+    """Detection (S4–S12)."""
+
+    mode: Literal["internal", "confirm", "both"] = Field("both", description="who finds a cluster abnormal (S10–S12)")
+    tick: PositiveSeconds = Field(0.05, description="seconds between two lines of a node's watch")
+    tick_sh: PositiveSeconds = Field(1.0, description="the same on nodes that have no bash")
+    poll: PositiveSeconds = Field(1.0, description="seconds between rounds on nodes that only allow single commands")
+    interval: PositiveSeconds = Field(2.0, description="seconds between full checks that nothing triggered")
+    timeout: PositiveSeconds = Field(2.0, description="seconds a check may take until it counts as silent")
+    fall: int = Field(1, ge=1, description="failing results in a row until a check's verdict is FAIL")
+    rise: int = Field(2, ge=1, description="good results in a row until it is OK again")
+    checks: tuple[CheckKind, ...] = Field(
+        ("containers", "routes", "vswitch", "runtime", "machine", "database", "command"),
+        description="kinds that are checked",
+    )
+    events: bool = Field(
+        True, description="listen to the tools' own event streams (nft monitor, virsh event, …) where they exist"
+    )
+    sudo: str = Field("sudo -n ", description='how a command gets its rights; "" where the user has them')
+    silence: SilencePolicy = Field(SilencePolicy(), description="what is made of silence")
+    commands: Commands = Field(Commands(), description="the commands of the checks")
+
+
+class Recovery(Section):
+    """Coming back (S20, S29): quick down, slow up."""
+
+    hold: Seconds = Field(10.0, description="seconds of good results before an erased cluster returns")
+    flap_window: PositiveSeconds = Field(
+        600.0, description="each erase within this time after a return doubles the hold"
+    )
+    hold_limit: PositiveSeconds = Field(300.0, description="up to this")
+    ramp: tuple[Percent, ...] = Field(
+        (10, 25, 50, 100), min_length=1, description="shares of answers, step by step; the last must be 100"
+    )
+    ramp_step: Seconds = Field(10.0, description="seconds of one step")
+
+
+class Safety(Section):
+    """Rules against ourselves (S28, S37, S38)."""
+
+    suspicion_share: Percent = Field(
+        50,
+        description="when more than this share of clusters fall silent together, suspect self: erase nothing by silence",
+    )
+    first_round: PositiveSeconds = Field(
+        5.0,
+        description="after a start nothing is erased until every check has answered once, or this time is over (S30)",
+    )
+    shadow: bool = Field(False, description="detect and log what would be done, and do nothing")
+
+
+class Ssh(Section):
+    """SSH (asyncssh)."""
+
+    user: str = Field("pointsman", description="user on the nodes")
+    keys: tuple[str, ...] = Field(
+        (), description="private key files, relative to this file; default ~/.ssh/id_ed25519 and the like"
+    )
+    passphrase_file: str = Field("", description="file that holds the passphrase of the keys")
+    known_hosts: str = Field("~/.ssh/known_hosts", description="host keys that are trusted, relative to this file")
+    insecure_accept_any_host_key: bool = Field(
+        False, description="true: trust whoever answers. Only for a throw-away lab"
+    )
+    connects: int = Field(8, ge=1, description="connects under way at once, per SSH server and jump host")
+    connects_total: int = Field(32, ge=1, description="connects under way at once in all")
+    connect_timeout: PositiveSeconds = Field(5.0, description="seconds until a connect is given up")
+    backoff: PositiveSeconds = Field(0.25, description="seconds before the first new attempt; doubles, with jitter")
+    backoff_limit: PositiveSeconds = Field(15.0, description="up to this")
+    jump: str = Field("", description="[user@]host[:port] to go through; empty: none")
+
+
+class Store(Section):
+    """State and history (SQLite)."""
+
+    directory: str = Field(
+        "~/.local/state/pointsman", description="where state lives, relative to this file; created with mode 0700"
+    )
+    keep_events: int = Field(100000, ge=1000, description="events that are kept")
+
+
+class Control(Section):
+    """The control API."""
+
+    socket: str = Field("", description="Unix socket, mode 0600; default control.sock in store.directory")
+    tcp: str = Field("", description="ADDRESS:PORT to listen on as well; needs a token")
+    token_file: str = Field("", description="file that holds the token")
+
+
+class Console(Section):
+    """The console."""
+
+    installation: str = Field("", description="name shown in the header; default the host name")
+    production: bool = Field(False, description="true: the header says PRODUCTION in red")
+    read_only: bool = Field(False, description="true: no verbs")
+    theme: Literal["dark", "light", "contrast", "colour-blind"] = Field("dark", description="colours")
+    ascii: bool = Field(False, description="true: only ASCII glyphs")
+    keys: dict[str, str] = Field({}, description='remapped keys: drain = "ctrl+d"')
+
+
+class Log(Section):
+    """Logs (headless: stderr; with the console: a file in store.directory)."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged")
+    format: Literal["text", "json"] = Field("text", description="one line an event")
+    file: str = Field("", description="with the console: the file; default pointsman.log in store.directory")
+
+
+class Webhook(Section):
+    """One receiver of alerts."""
+
+    url: str = Field(description="where events are posted as JSON")
+    events: tuple[str, ...] = Field(("address_erased", "fail_open", "suspect_self"), description="which")
+    secret: SecretStr = Field(SecretStr(""), description="key of the signature; better secret_file")
+    secret_file: str = Field("", description="file that holds it")
+
+
+class Alerts(Section):
+    """Alerts."""
+
+    command: str = Field("", description="run at each event, which it reads as JSON on its input; empty: none")
+    webhook: tuple[Webhook, ...] = Field((), description="receivers")
