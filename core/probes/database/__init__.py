@@ -6,6 +6,7 @@ extras of the package and imported when they are first needed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from core.clock import Clock
@@ -15,11 +16,15 @@ from core.probes.database.judging import driver, limit, mask
 from core.probes.database.mysql import MysqlTarget
 from core.probes.database.postgresql import PostgresTarget
 from core.probes.database.redis import RedisTarget
-from core.probes.rounds import Answer, NoAnswer, Pace, Target, ask_forever
+from core.probes.rounds import Answer, HeldTarget, NoAnswer, Pace, Target, ask_forever
 from core.probes.sink import ProbeSink
 from core.settings import Cluster, Database, Settings
 
-TARGETS = {"postgresql": PostgresTarget, "mysql": MysqlTarget, "redis": RedisTarget}
+TARGETS: dict[str, Callable[[Database, str], HeldTarget]] = {
+    "postgresql": PostgresTarget,
+    "mysql": MysqlTarget,
+    "redis": RedisTarget,
+}
 DRIVERS = {"postgresql": "asyncpg", "mysql": "aiomysql", "redis": "redis"}
 
 
@@ -63,7 +68,7 @@ class Guarded(Target):
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._target: PostgresTarget | MysqlTarget | RedisTarget | None = None
+        self._target: HeldTarget | None = None
         self._dsn = ""
 
     async def ask(self) -> Answer:
@@ -79,7 +84,7 @@ class Guarded(Target):
         return Answer(answer.healthy, mask(answer.said, self._dsn))
 
     async def until_lost(self) -> None:
-        await (self._target or super()).until_lost()
+        await (self._target.until_lost() if self._target else super().until_lost())
 
     def close(self) -> None:
         if self._target is not None:

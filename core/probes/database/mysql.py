@@ -47,7 +47,9 @@ class MysqlTarget(HeldTarget):
         return self._connection is not None
 
     async def open(self) -> None:
-        self._connection = await driver("aiomysql").connect(**arguments(self._dsn), autocommit=True)
+        self._connection = driver("aiomysql").Connection(**arguments(self._dsn), autocommit=True)
+        # What aiomysql.connect() awaits; only so is there something to close when the deadline comes meanwhile.
+        await self._connection._connect()
 
     async def query(self) -> Answer:
         async with self._connection.cursor() as cursor:

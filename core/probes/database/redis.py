@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import Any
 
@@ -29,9 +28,8 @@ class RedisTarget(HeldTarget):
             )
         except ValueError as error:
             raise NoAnswer(f"dsn: {error}") from error
-        connection = pool.make_connection()
-        await connection.connect()
-        self._connection = connection
+        self._connection = pool.make_connection()
+        await self._connection.connect()
 
     async def query(self) -> Answer:
         await self._ask("PING")
