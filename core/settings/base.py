@@ -130,6 +130,8 @@ def confirm_target(kind: str, text: str) -> ConfirmTarget:
         host, port = "", default
     else:
         raise ValueError("the port is missing: write [HOST]:PORT")
+    if kind == "icmp" and port:
+        raise ValueError("icmp knows no ports: write an address alone")
     if host and not is_address(host):
         raise ValueError("not an address: the message never goes through a name (a name belongs in host)")
     return ConfirmTarget(host, port, "/" + path if web else "")

@@ -5,13 +5,13 @@ Called by :mod:`core.settings.load`. Pure but for the question whether a databas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 from core.settings.base import listen_address
 from core.settings.clusters import App, Cluster, Database
-from core.settings.explain import did_you_mean, key
+from core.settings.explain import did_you_mean
 from core.settings.locate import Loc
 from core.settings.root import Settings
 
@@ -25,11 +25,15 @@ _SCHEMES = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong at one place, or with ``note`` something that is allowed and probably not meant."""
+    """Something wrong at one place, or with ``note`` something that is allowed and probably not meant.
+
+    ``first`` is the place of what it repeats, where that is what is wrong.
+    """
 
     loc: Loc
     text: str
     note: bool = False
+    first: Loc = ()
 
 
 def findings(settings: Settings, clusters: frozenset[str]) -> Iterator[Finding]:
@@ -52,7 +56,7 @@ def _repeated(settings: Settings) -> Iterator[Finding]:
         seen: dict[object, Loc] = {}
         for loc, value in values:
             if value in seen:
-                yield Finding(loc, f'"{value}" stands twice, first at {key(seen[value])}')
+                yield Finding(loc, f'"{value}" stands twice', first=seen[value])
             seen.setdefault(value, loc)
 
     yield from twice((("zone", i, "name"), zone.name) for i, zone in enumerate(settings.zone))
@@ -95,7 +99,7 @@ def _listeners(settings: Settings) -> Iterator[Finding]:
             continue
         address = listen_address(text)
         if address in seen and address[1]:
-            yield Finding(loc, f'"{text}" is listened on twice, first at {key(seen[address])}')
+            yield Finding(loc, f'"{text}" is listened on twice', first=seen[address])
         seen.setdefault(address, loc)
 
 
@@ -158,7 +162,7 @@ def _sources(loc: Loc, cluster: Cluster) -> Iterator[Finding]:
         yield Finding((*loc, "router", "address"), f'is missing: kind "{router.kind}" needs it')
 
 
-def _database(loc: Loc, database: Database, installed: Callable[[str], object] = find_spec) -> Iterator[Finding]:
+def _database(loc: Loc, database: Database) -> Iterator[Finding]:
     dsn = database.dsn.get_secret_value()
     if database.kind == "command":
         if not database.command:
@@ -168,6 +172,6 @@ def _database(loc: Loc, database: Database, installed: Callable[[str], object] =
         yield Finding(loc, f"write {'dsn or dsn_file, not both' if dsn else 'dsn_file or dsn'}")
     if dsn and not dsn.startswith(_SCHEMES[database.kind]):
         yield Finding((*loc, "dsn"), f"must begin with {' or '.join(_SCHEMES[database.kind])}")
-    if not installed(_DRIVERS[database.kind]):
+    if not find_spec(_DRIVERS[database.kind]):
         text = f"its driver is not installed: pip install 'pointsman[{database.kind}]'"
         yield Finding((*loc, "kind"), text)

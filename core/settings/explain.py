@@ -57,7 +57,7 @@ def sentence(error: ErrorDetails) -> str:
         wrong = str(context["error"])
     elif kind == "literal_error":
         wrong = "write one of " + context["expected"].replace("'", '"')
-        wrong += did_you_mean(str(error["input"]), _choices(field))
+        wrong += did_you_mean(str(error["input"]), choices(field))
     elif kind in ("greater_than_equal", "greater_than", "less_than_equal"):
         wrong = f"must be {error['msg'].removeprefix('Input should be ')}"
     elif kind == "tuple_type" and field and isinstance(error["input"], dict) and any(_sections(field.annotation)):
@@ -94,7 +94,8 @@ def _sections(annotation: Any) -> Iterator[type[Section]]:
         yield from _sections(argument)
 
 
-def _choices(field: FieldInfo | None) -> list[str]:
+def choices(field: FieldInfo | None) -> list[str]:
+    """The words that a field may hold, where it may hold only some."""
     found: list[Any] = [field.annotation] if field else []
     for annotation in found:
         found.extend(get_args(annotation))

@@ -133,7 +133,8 @@ def _examine(
 
     settings = files.absolute(Settings(**valid), lambda loc: sources.base(written(loc)))
     for finding in (*checks.findings(settings, names), *files.findings(settings)):
-        found.append(sources.problem(written(finding.loc), finding.text, finding.note))
+        first = f", first at {explain.key(written(finding.first))}" if finding.first else ""
+        found.append(sources.problem(written(finding.loc), finding.text + first, finding.note))
     return settings, tuple(sorted(found, key=lambda problem: (problem.place, problem.line or 0)))
 
 

@@ -122,7 +122,7 @@ class Recovery(Section):
     flap_window: PositiveSeconds = Field(
         600.0, description="each erase within this time after a return doubles the hold"
     )
-    hold_limit: PositiveSeconds = Field(300.0, description="up to this")
+    hold_limit: PositiveSeconds = Field(300.0, description="the hold never grows beyond this")
     ramp: Annotated[tuple[Percent, ...], AfterValidator(_ramp)] = Field(
         (10, 25, 50, 100), min_length=1, description="shares of answers, step by step; the last must be 100"
     )
@@ -163,7 +163,7 @@ class Ssh(Section):
     connects_total: int = Field(32, ge=1, description="connects under way at once in all")
     connect_timeout: PositiveSeconds = Field(5.0, description="seconds until a connect is given up")
     backoff: PositiveSeconds = Field(0.25, description="seconds before the first new attempt; doubles, with jitter")
-    backoff_limit: PositiveSeconds = Field(15.0, description="up to this")
+    backoff_limit: PositiveSeconds = Field(15.0, description="the wait never grows beyond this")
     jump: SshAddress = Field("", description="[user@]host[:port] to go through; empty: none")
 
 
@@ -212,7 +212,7 @@ class Webhook(Section):
 
     url: Annotated[str, AfterValidator(_url)] = Field(description="where events are posted as JSON")
     events: tuple[Annotated[str, AfterValidator(_event)], ...] = Field(
-        ("address_erased", "fail_open", "suspect_self"), description="which"
+        ("address_erased", "fail_open", "suspect_self"), description="names of the events that are posted"
     )
     secret: SecretStr = Field(SecretStr(""), description="key of the signature; better secret_file")
     secret_file: Annotated[str, PathRole.PRIVATE] = Field("", description="file that holds it")
