@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import require
+
 ROOT = Path(__file__).parents[1]
 PARTS = ("core", "dnsserver", "tui", "tests", "bench", "docs", ".ci")
 LOCKS = ("requirements.lock", "requirements-dev.lock")
@@ -50,3 +52,13 @@ def test_a_lock_pins_every_package_with_hashes_and_names_no_index(name: str) -> 
     assert len(packages) > 40
     assert all(re.match(r"[\w.-]+==\S+ .*\\\n    --hash=sha256:[0-9a-f]{64}", package) for package in packages)
     assert "://" not in text
+
+
+def test_a_program_that_is_missing_skips_a_test_here_and_fails_it_under_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert require("sh").endswith("/sh")
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no-such-program is not installed"):
+        require("no-such-program")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="no-such-program is not installed"):
+        require("no-such-program")
