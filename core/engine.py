@@ -138,7 +138,9 @@ class Engine:
 
     async def run(self) -> None:
         """Until cancelled; what was decided until then is carried out before it ends."""
-        self.tell(Event(EventName.STARTED, self._clock.now(), serial=self.state.table.serial))
+        table = self.state.table
+        started = Event(EventName.STARTED, self._clock.now(), serial=table.serial)
+        self._add(Job((Save("table", table), Emit(started)), durable=True))
         async with asyncio.TaskGroup() as group:
             self._group = group
             group.create_task(self.saver.run(), name="engine saver")

@@ -78,6 +78,7 @@ class Run:
 
     def boot(self) -> None:
         self.state = restore(self.world, self.saved, self.now)
+        self.saved["table"] = encode(self.state.table)
         self.listened, self.heard, self.reported = 0.0, {}, 0.0
 
     def feed(self, given: Input) -> None:
