@@ -26,11 +26,11 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import dnslib
+from core.lab.client import LabClient
 
 from core.control.remote import RemoteClient
 from core.errors import PointsmanError
-from core.lab.client import LabClient
-from core.model import Action, EventName, Order
+from core.model import EventName
 from core.snapshot import ClusterState, Snapshot
 
 KINDS = ("containers", "routes", "vswitch", "runtime", "machine", "database", "router", "network")

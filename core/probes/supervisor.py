@@ -5,22 +5,16 @@ Called by the engine and by ``pointsman check --probe``. Owns the workers' tasks
 
 from __future__ import annotations
 
-import asyncio
 import random as randomness
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
 
 from core.clock import Clock
-from core.model import CheckId, Kind, Result, Silence, SourceId, SourceKind, SourceStatus
-from core.probes import confirm, database, kinds
-from core.probes.check import Check
-from core.probes.session import Session
+from core.model import SourceId
 from core.probes.sink import ProbeSink
-from core.probes.ssh import Ssh, Target
-from core.probes.transport import LocalTransport, Transport
-from core.settings import Cluster, Machine, Node, Settings
+from core.settings import Settings
 
 _log = structlog.get_logger()
 _RESTART = 1.0  # seconds until a worker that raised is started again

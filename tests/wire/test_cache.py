@@ -86,7 +86,9 @@ def test_a_cached_answer_is_the_one_that_would_be_built(one_address: Responder, 
 
 @given(asked=st.lists(packets(), min_size=1, max_size=12))
 @hypothesis_settings(deadline=None)
-def test_a_cached_answer_that_rotates_differs_by_its_order_alone(three_addresses: Responder, asked: list[bytes]) -> None:
+def test_a_cached_answer_that_rotates_differs_by_its_order_alone(
+    three_addresses: Responder, asked: list[bytes]
+) -> None:
     warm = cache(three_addresses)
     for packet in asked * 2:
         one, other = warm.answer(packet), cache(three_addresses).answer(packet)
