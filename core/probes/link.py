@@ -128,7 +128,7 @@ class Link:
             return True
         if frame.op == "s" and not self.shell and frame.data in (b"bash", b"sh"):
             self.shell = frame.data.decode()
-            self._out.append(_script(self.shell, self._token, self._detection))
+            self._out.append(script(self.shell, self._token, self._detection))
             self._flush()
         elif frame.op == "h" and self.shell:
             self._greet(frame.data, now)
@@ -197,7 +197,8 @@ def _text(name: str) -> str:
     return resources.files("core.probes").joinpath(name).read_text("utf-8")
 
 
-def _script(shell: str, token: str, detection: Detection) -> str:
+def script(shell: str, token: str, detection: Detection) -> str:
+    """What is sent to the input of that shell, ``bash`` or ``sh``."""
     tick = detection.tick if shell == "bash" else detection.tick_sh
     header = f"T={token} TICK={tick:g} PER_SECOND={max(1, round(1 / tick))} LIMIT={OUTPUT_LIMIT}\n"
     if shell == "bash":

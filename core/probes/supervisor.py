@@ -177,8 +177,9 @@ class Probes:
 
 def _ssh(settings: Settings) -> Ssh | None:
     """None where no source is reached over SSH: then keys and known hosts need not exist."""
-    places: list[Node | Machine] = [place for c in settings.cluster for place in (*c.node, *c.machine)]
-    return None if all(place.local for place in places) else Ssh(settings.ssh)
+    clusters = settings.cluster
+    local = all(node.local for c in clusters for node in c.node) and all(m.local for c in clusters for m in c.machine)
+    return None if local else Ssh(settings.ssh)
 
 
 class _FirstResult:
