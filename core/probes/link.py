@@ -15,7 +15,7 @@ from core.clock import Clock
 from core.model import Kind, Result
 from core.probes.check import Check
 from core.probes.frames import Flood, Frame, FrameParser, printable
-from core.probes.transport import Channel, Transport
+from core.probes.transport import Channel, Transport, Unreachable
 from core.probes.watch import OUTPUT_LIMIT, Watch
 from core.settings import Detection
 
@@ -65,7 +65,7 @@ class Link:
         self.detail = ""
 
     async def start(self, transport: Transport) -> None:
-        """Starts the script. NoGreeting when it does not run there, Unreachable when there is no channel."""
+        """Starts the script. NoGreeting when it does not run there, Unreachable when there is no channel or only garbage."""
         # Octets may come before open() returns; they are handled on the loop once the channel is known.
         self._channel = await transport.open(f"exec /bin/sh -c '{_BOOT.format(self._token)}'", self)
         self._flush()
@@ -77,7 +77,7 @@ class Link:
             raise NoGreeting(f"{why}: {noise}" if noise else why)
 
     async def finished(self) -> str:
-        """Waits for the end of the script, and says why it came."""
+        """Waits for the end of the script, and says why it came. Unreachable when the node was cut off."""
         return await self._done
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class Link:
             if [frame for frame in frames if frame.op != "t" and self._frame(frame, now)]:
                 self._wake()
         except Flood as flood:
-            self._finish(str(flood))
+            self._fail(Unreachable(f"the node {flood}"))
         except Exception as error:
             self._fail(error)
 
@@ -128,7 +128,7 @@ class Link:
             return True
         if frame.op == "s" and not self.shell and frame.data in (b"bash", b"sh"):
             self.shell = frame.data.decode()
-            self._out.append(_script(self.shell, self._token, self._detection))
+            self._out.append(script(self.shell, self._token, self._detection))
             self._flush()
         elif frame.op == "h" and self.shell:
             self._greet(frame.data, now)
@@ -197,7 +197,8 @@ def _text(name: str) -> str:
     return resources.files("core.probes").joinpath(name).read_text("utf-8")
 
 
-def _script(shell: str, token: str, detection: Detection) -> str:
+def script(shell: str, token: str, detection: Detection) -> str:
+    """What is sent to the input of that shell, ``bash`` or ``sh``."""
     tick = detection.tick if shell == "bash" else detection.tick_sh
     header = f"T={token} TICK={tick:g} PER_SECOND={max(1, round(1 / tick))} LIMIT={OUTPUT_LIMIT}\n"
     if shell == "bash":

@@ -24,7 +24,9 @@ _SLOW_RETRY = 4  # times backoff_limit, where trying on helps nobody
 
 
 class Session:
-    """The worker of one source. ``connect`` gives a new transport or raises Unreachable."""
+    """The worker of one source. ``connect`` gives a new transport or raises Unreachable. ``first_round`` is set when
+    every check has had a result, or the source could not be reached.
+    """
 
     def __init__(
         self,
@@ -37,6 +39,7 @@ class Session:
         sink: ProbeSink,
         clock: Clock,
         random: Random,
+        first_round: asyncio.Event,
         local: bool = False,
     ) -> None:
         self._source, self._checks, self._connect = source, checks, connect
@@ -45,8 +48,7 @@ class Session:
         self._local = local
         self._told: SourceStatus | None = None
         self._well_told = False
-        self.first_round = asyncio.Event()
-        """Set when every check has had a result, or the source could not be reached."""
+        self._first_round = first_round
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -117,7 +119,7 @@ class Session:
 
     def _watching(self, link: Link) -> None:
         if link.first_round_done:
-            self.first_round.set()
+            self._first_round.set()
         mode = "local" if self._local else link.shell
         self._status(mode, connected=True, detail=link.detail, event_driven=link.event_driven())
 
@@ -128,7 +130,7 @@ class Session:
             self._sink.heard(self._source, result.at)
         self._sink.result(result)
         if poll.first_round_done:
-            self.first_round.set()
+            self._first_round.set()
 
     def _well(self, said: str) -> None:
         self._well_told = True
@@ -137,7 +139,7 @@ class Session:
     def _lost(self, reason: str) -> None:
         self._status("connecting", connected=False, detail=reason)
         self._sink.result(Silence(CheckId(self._source, Kind.WATCH), reason, self._clock.now()))
-        self.first_round.set()
+        self._first_round.set()
 
     def _status(self, mode: str, *, connected: bool, detail: str = "", event_driven: tuple[Kind, ...] = ()) -> None:
         status = SourceStatus(self._source, mode, connected, detail, event_driven)

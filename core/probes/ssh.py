@@ -51,12 +51,18 @@ class Ssh:
 
     def __init__(self, settings: SshSettings) -> None:
         self._settings = settings
-        self._keys = _load_keys(settings)
-        self._known_hosts = None if settings.insecure_accept_any_host_key else _load_known_hosts(settings.known_hosts)
+        self.read()
         self._total = asyncio.Semaphore(settings.connects_total)
         self._places: dict[Target, asyncio.Semaphore] = {}
         self._jump: SshTransport | None = None
         self._jump_lock = asyncio.Lock()
+
+    def read(self) -> None:
+        """Reads keys and known hosts anew, for the connects that come."""
+        settings = self._settings
+        keys = _load_keys(settings)
+        self._known_hosts = None if settings.insecure_accept_any_host_key else _load_known_hosts(settings.known_hosts)
+        self._keys = keys
 
     async def connect(self, target: Target) -> SshTransport:
         """A connection to ``target``; Unreachable with the reason when there is none."""

@@ -13,11 +13,13 @@ run=0 next=0 seq=0 buffer=
 guard() {
     trap '' HUP INT TERM
     local -A group=()
-    local sign pid
-    while read -r -t 60 sign pid; do
+    local sign pid code=0
+    while ((code == 0)); do
+        read -r -t 60 sign pid
+        code=$?
         case $sign in +) group[$pid]=1 ;; -) unset "group[$pid]" ;; esac
     done
-    (($? > 128)) && kill -KILL $$
+    ((code > 128)) && kill -KILL $$
     # sudo passes TERM on to a command that may not be killed from here, and could not do so when killed itself.
     for pid in "${!group[@]}"; do kill -TERM -- "-$pid"; done
     sleep 1
