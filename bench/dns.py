@@ -99,11 +99,15 @@ def main() -> None:
     server = DnsServer(settings, table, lambda error: print(f"the wire thread died: {error!r}"))
     server.start()
     thread = next(thread for thread in threading.enumerate() if thread.name == "dns-wire")
-    print(f"Python {platform.python_version()} on {platform.machine()}, {seconds:g} s a run, three A records, EDNS, 0x20")
+    print(
+        f"Python {platform.python_version()} on {platform.machine()}, {seconds:g} s a run, three A records, EDNS, 0x20"
+    )
     for text, fresh in (("cached answers", False), ("never asked before (NXDOMAIN)", True)):
         cost, rate = _measure(server, thread, _queries("svc1.net", fresh), seconds)
         print(f"wire thread, {text:32} {cost * 1e6:7.1f} µs CPU a query {rate:10,.0f} answers/s")
-    print(f"dnslib builds each answer, no socket         {_uncached(settings, table, _queries('svc1.net', False)) * 1e6:7.1f} µs CPU a query")
+    print(
+        f"dnslib builds each answer, no socket         {_uncached(settings, table, _queries('svc1.net', False)) * 1e6:7.1f} µs CPU a query"
+    )
     server.stop()
 
 

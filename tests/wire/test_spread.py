@@ -124,9 +124,7 @@ RECORDS = st.lists(
 
 
 @given(records=RECORDS, policy=st.sampled_from(["all", "failover", "weighted"]), fail_open=st.booleans())
-def test_no_answer_is_empty_while_a_record_may_be_answered(
-    records: list[Record], policy: str, fail_open: bool
-) -> None:
+def test_no_answer_is_empty_while_a_record_may_be_answered(records: list[Record], policy: str, fail_open: bool) -> None:
     app_records = app(*records, policy=policy, fail_open=fail_open)
     may = [r for r in records if r.weight] or (records if fail_open else [])
     spread = Spread(app_records, 4)
@@ -143,9 +141,7 @@ def test_a_share_is_exact_over_all_variants(shares: list[int]) -> None:
     records = [record(0), *(record(number, share) for number, share in enumerate(shares, 1))]
     spread = Spread(app(*records), 4)
     seen = holding(app(*records), spread.variants)
-    assert [seen[str(number)] * 100 for number in range(len(records))] == [
-        r.share * spread.variants for r in records
-    ]
+    assert [seen[str(number)] * 100 for number in range(len(records))] == [r.share * spread.variants for r in records]
     assert spread.variants <= 600
 
 
