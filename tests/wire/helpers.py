@@ -6,11 +6,13 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import dns.edns
 import dns.flags
 import dns.message
 import dns.query
@@ -151,6 +153,18 @@ def _exactly(sock: socket.socket, size: int) -> bytes:
             raise EOFError
         read += more
     return read
+
+
+def option(code: int, value: bytes) -> dns.edns.Option:
+    return dns.edns.GenericOption(dns.edns.OptionType.make(code), value)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Waits for what another thread is about to do; fails after a generous deadline."""
+    until = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def dig(server: DnsServer, *arguments: str) -> str:

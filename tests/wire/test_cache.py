@@ -7,7 +7,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import dns.edns
 import dns.message
 import pytest
 from hypothesis import given
@@ -19,7 +18,7 @@ from dnsserver.cache import AnswerCache
 from dnsserver.respond import Responder
 from dnsserver.stats import Counters
 from dnsserver.zone import load
-from tests.wire.helpers import settings, table
+from tests.wire.helpers import option, settings, table
 
 OPT = b"\x00\x00\x29"
 LABELS = st.one_of(
@@ -29,7 +28,7 @@ LABELS = st.one_of(
 TAILS = st.sampled_from([(b"svc1", b"net"), (b"app", b"example", b"test"), (b"example", b"test"), ()])
 OPTIONS = st.lists(
     st.tuples(st.sampled_from([3, 10, 12, 65001]), st.binary(max_size=12)).map(
-        lambda option: struct.pack("!HH", option[0], len(option[1])) + option[1]
+        lambda pair: struct.pack("!HH", pair[0], len(pair[1])) + pair[1]
     ),
     max_size=3,
 ).map(b"".join)
@@ -113,7 +112,7 @@ def test_the_second_answer_comes_from_the_cache_whatever_the_id_and_the_spelling
 def test_a_clients_cookie_does_not_make_an_entry_of_its_own(three_addresses: Responder) -> None:
     warm = cache(three_addresses)
     for cookie in (b"11111111", b"22222222"):
-        warm.answer(query("svc1.net", use_edns=0, options=[dns.edns.GenericOption(10, cookie)]))
+        warm.answer(query("svc1.net", use_edns=0, options=[option(10, cookie)]))
     warm.answer(query("svc1.net", use_edns=0))
     assert len(warm._young) == 1
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any
 
-import dns.edns
 import dns.flags
 import dns.message
 import dns.opcode
@@ -15,7 +15,7 @@ import pytest
 from core.records import Record
 from dnsserver.server import DnsServer
 from tests.wire.conftest import Serve
-from tests.wire.helpers import data, dig, exchange, settings, table, tcp, udp, udp_socket
+from tests.wire.helpers import data, dig, exchange, option, settings, table, tcp, udp, udp_socket
 
 pytestmark = pytest.mark.live
 
@@ -102,8 +102,8 @@ def test_another_edns_version_is_badvers(server: DnsServer) -> None:
 
 
 def test_unknown_options_are_ignored(server: DnsServer) -> None:
-    for option in (dns.edns.GenericOption(65001, b"x" * 50), dns.edns.GenericOption(10, b"12345678")):
-        answer = udp(server, "svc1.net", use_edns=0, options=[option])
+    for unknown in (option(65001, b"x" * 50), option(10, b"12345678")):
+        answer = udp(server, "svc1.net", use_edns=0, options=[unknown])
         assert len(data(answer)) == 3
         assert list(answer.options) == []
 
@@ -135,7 +135,7 @@ MANY = tuple(Record(f"c{number}", (f"198.51.100.{number}",)) for number in range
 def test_truncation_begins_at_the_smaller_of_the_clients_size_and_ours(
     serve: Serve, size: int | None, fits: int
 ) -> None:
-    edns = {} if size is None else {"use_edns": 0, "payload": size}
+    edns: dict[str, Any] = {} if size is None else {"use_edns": 0, "payload": size}
     for count, truncated in ((fits, False), (fits + 1, True)):
         server = serve(records=table(records=MANY[:count]))
         answer = udp(server, "svc1.net", **edns)
