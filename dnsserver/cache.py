@@ -23,9 +23,8 @@ _PLAIN_OCTETS = 16
 _OPT_HEAD = b"\x00\x00\x29"
 _NSID_ASKED = b"\x00\x04\x00\x03\x00\x00"
 _NO_OPTIONS = b"\x00\x00"
-
-
 _LARGEST_KEPT = 4096
+_LONGEST_KEY = 512
 _TRUNCATED = message.TC >> 8
 
 _Body: TypeAlias = tuple[bytes, bytes, int]
@@ -47,6 +46,7 @@ class _Entry:
 class AnswerCache:
     """Answers packets from built answers, at most ``limit`` of them, in two generations: when the young one is full it
     becomes the old one, so that a flood of random names pushes out others of its kind and not what is asked often.
+    What is large is built each time.
 
     ``turns`` goes on from cache to cache, so that the first answer after a new table is not always the same.
     """
@@ -106,7 +106,7 @@ class AnswerCache:
             if entry is None:
                 entry = _Entry(response, turn + 1)
             head, tail, slot = _body(response)
-            if len(response.message) <= _LARGEST_KEPT:
+            if len(response.message) <= _LARGEST_KEPT and len(key) <= _LONGEST_KEY:
                 entry.bodies[response.variant] = head, tail, slot
                 self._keep(key, entry, 1)
             self._counts[slot] += 1

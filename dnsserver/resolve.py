@@ -57,10 +57,9 @@ def resolve(name: Labels, qtype: int, zones: Zones, table: RecordTable, turn: in
 
 
 def _zone_of(name: Labels, qtype: int, zones: Zones) -> Zone | None:
+    """The closest zone, but DS stands on the parent's side of a cut (RFC 4035 section 3.1.4.1)."""
     zone = find(zones, name)
-    if (
-        zone and qtype == DS and name == zone.apex
-    ):  # DS stands on the parent's side of the cut (RFC 4035 section 3.1.4.1)
+    if zone and qtype == DS and name == zone.apex:
         parent = find(zones, name[1:])
         return parent if parent and name in parent.nodes else zone
     return zone
@@ -152,8 +151,7 @@ class _Lookup:
         self.reply.authority.append(self._soa(self.zone.soa.negative_ttl))
 
     def _soa(self, ttl: int) -> Any:
-        rname = dnslib.DNSLabel(self.zone.apex)
-        return dnslib.RR(rname, SOA, rdata=self.zone.soa.rdata(self.table.serial), ttl=ttl)
+        return dnslib.RR(dnslib.DNSLabel(self.zone.apex), SOA, rdata=self.zone.soa.rdata(self.table.serial), ttl=ttl)
 
     @staticmethod
     def _add(section: list[Any], name: Labels, rrset: RRset) -> None:

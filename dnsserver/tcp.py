@@ -187,5 +187,7 @@ class Streams:
         self._selector.unregister(connection.sock)
         connection.sock.close()
         del self._by_age[connection], self._by_activity[connection]
-        self._of_address -= Counter((connection.address,))
+        self._of_address[connection.address] -= 1
+        if not self._of_address[connection.address]:
+            del self._of_address[connection.address]
         self._counters.connections -= 1

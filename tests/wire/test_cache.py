@@ -117,6 +117,30 @@ def test_a_clients_cookie_does_not_make_an_entry_of_its_own(three_addresses: Res
     assert len(warm._young) == 1
 
 
+def test_what_is_large_is_not_kept(zone_file: Path) -> None:
+    config = settings(zone_file)
+    streams = cache(Responder(load(config), table(), config.dns, stream=True))
+    assert len(streams.answer(query("big.example.test", "TXT")) or b"") > 4096
+    assert streams.answer(query("example.test", "AXFR") + bytes(1000))
+    assert not streams._young
+
+
+def test_a_label_that_looks_like_an_opt_is_not_taken_for_one(one_address: Responder) -> None:
+    """Both packets would have one key, were the part after the first zero octet read as type, class and OPT."""
+
+    def packet(zone: bytes) -> bytes:
+        end = zone + b"\x00\x00\x01\x00\x01"
+        head = b"a\x00\x00\x01\x00\x01" + OPT + b"\x04\xd0\x00\x00\x00\x00"
+        label = head + struct.pack("!HHH", 4 + len(end), 10, len(end))
+        return struct.pack("!6H", 1, 0, 1, 0, 0, 0) + bytes((len(label),)) + label + end
+
+    warm = cache(one_address)
+    for zone in (b"\x04svc1\x03net", b"\x07example\x04test"):
+        answer = warm.answer(packet(zone)) or b""
+        assert answer == cache(one_address).answer(packet(zone))
+        assert dns.message.from_wire(answer).authority
+
+
 def test_types_that_differ_by_the_bit_of_the_case_are_kept_apart(three_addresses: Responder) -> None:
     warm = cache(three_addresses)
     assert warm.answer(query("web.example.test", "TYPE65")) != warm.answer(query("web.example.test", "TYPE97"))

@@ -56,7 +56,7 @@ def test_who_does_not_speak_dns_is_disconnected(server: DnsServer, garbage: byte
 
 
 def test_an_idle_connection_is_closed(serve: Serve, zone_file: Path) -> None:
-    server = limited(serve, zone_file, tcp_idle=0.3)
+    server = limited(serve, zone_file, tcp_idle=1.5)
     with tcp_socket(server) as sock:
         sock.sendall(framed(QUERY))
         read_frame(sock)
