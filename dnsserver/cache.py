@@ -8,6 +8,7 @@ built message, whose compression pointers lead to the question, so that lengths 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import dns.rcode
 
@@ -24,26 +25,23 @@ _NSID_ASKED = b"\x00\x04\x00\x03\x00\x00"
 _NO_OPTIONS = b"\x00\x00"
 
 
-class _Entry:
-    """The built answers to one question: each is what follows the id, what follows the name, and how it is counted."""
+_LARGEST_KEPT = 4096
+_TRUNCATED = message.TC >> 8
 
-    __slots__ = ("bodies", "built", "end", "spread", "turn")
+_Body: TypeAlias = tuple[bytes, bytes, int]
+"""What follows the id, what follows the name, and the slot in which it is counted."""
+
+
+class _Entry:
+    """The answers to one question that have been built, by variant; ``turn`` is the next one's."""
+
+    __slots__ = ("bodies", "end", "spread", "turn")
 
     def __init__(self, response: Response, turn: int) -> None:
         self.end = response.end
         self.spread: Spread | None = response.spread
-        self.bodies: list[tuple[bytes, bytes, int] | None] = [None] * (
-            response.spread.variants if response.spread else 1
-        )
-        self.built = 0
+        self.bodies: list[_Body | None] = [None] * (response.spread.variants if response.spread else 1)
         self.turn = turn
-
-    def put(self, response: Response) -> tuple[bytes, bytes, int]:
-        head, tail = response.message[2 : message.HEADER_OCTETS], response.message[response.end :]
-        body = head, tail, response.rcode << 1 | bool(head[0] & 0x02)
-        self.bodies[response.variant] = body
-        self.built += 1
-        return body
 
 
 class AnswerCache:
@@ -92,7 +90,7 @@ class AnswerCache:
             return None
         turn = next(self._turns)
         if entry := self._old.pop(key, None):
-            self._keep(key, entry, entry.built)
+            self._keep(key, entry, sum(body is not None for body in entry.bodies))
             entry.turn = turn
             return self.answer(packet)
         return self._build(packet, key, None, turn)
@@ -107,8 +105,10 @@ class AnswerCache:
         else:
             if entry is None:
                 entry = _Entry(response, turn + 1)
-            self._keep(key, entry, 1)
-            head, tail, slot = entry.put(response)
+            head, tail, slot = _body(response)
+            if len(response.message) <= _LARGEST_KEPT:
+                entry.bodies[response.variant] = head, tail, slot
+                self._keep(key, entry, 1)
             self._counts[slot] += 1
             return packet[:2] + head + packet[12 : response.end] + tail
         self._counts[rcode << 1] += 1
@@ -119,6 +119,11 @@ class AnswerCache:
             self._old, self._young, self._held = self._young, {}, 0
         self._young[key] = entry
         self._held += built
+
+
+def _body(response: Response) -> _Body:
+    head, tail = response.message[2 : message.HEADER_OCTETS], response.message[response.end :]
+    return head, tail, response.rcode << 1 | bool(head[0] & _TRUNCATED)
 
 
 def _without_options(packet: bytes, name_end: int) -> bytes:

@@ -87,12 +87,15 @@ class DnsServer:
     def ask(self, name: str, qtype: str, table: RecordTable | None = None) -> AnswerView:
         """What would be answered over TCP, from the present table or a hypothetical one. ValueError on nonsense."""
         try:
-            asked = dns.name.from_text(name or "..")
             rdtype = dns.rdatatype.from_text(qtype)
-        except dns.rdatatype.UnknownRdatatype as error:
-            raise ValueError(f'"{qtype}" is not a record type: write A, AAAA, TXT, …') from error
         except (dns.exception.DNSException, ValueError) as error:
+            raise ValueError(f'"{qtype}" is not a record type: write A, AAAA, TXT, …') from error
+        try:
+            asked = dns.name.from_text(name)
+        except dns.exception.DNSException as error:
             raise ValueError(f'"{name}" is not a domain name: {error}') from error
+        if not name:
+            raise ValueError("no name to ask for: write a domain name, or . for the root")
         table = table or self._generation.table
         responder = Responder(self._generation.zones, table, self._generation.settings, stream=True)
         question = dns.message.make_query(asked, rdtype, flags=0).to_wire()

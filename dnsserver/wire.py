@@ -50,10 +50,6 @@ class Wire:
         self._waiting: deque[threading.Event] = deque()
         self._thread = threading.Thread(target=self._run, name="dns-wire", daemon=True)
 
-    @property
-    def thread(self) -> threading.Thread:
-        return self._thread
-
     def start(self) -> None:
         self._thread.start()
 

@@ -58,6 +58,9 @@ def findings(settings: Settings) -> Iterator[Finding]:
 def _look(loc: Loc, path: Path, role: PathRole) -> Iterator[Finding]:
     try:
         mode = path.stat().st_mode
+    except ValueError as error:
+        yield Finding(loc, f"{path}: not a path: {error}")
+        return
     except OSError as error:
         missing_default = role is PathRole.HOST_KEYS and path == Path("~/.ssh/known_hosts").expanduser()
         advice = ": no SSH server is trusted until its key stands there (ssh-keyscan)" if missing_default else ""

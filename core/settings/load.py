@@ -31,7 +31,7 @@ _COMMAND_LINE = "command line"
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong at one place; ``note`` when it keeps nothing from starting. Its text is the operator's line."""
+    """What is wrong at one place; ``note`` when it keeps nothing from starting. ``str`` is the operator's line, printable."""
 
     place: str
     line: int | None
@@ -41,7 +41,8 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.place}:{self.line}" if self.line else self.place
-        return ": ".join(part for part in (place, self.key, self.text) if part)
+        line = ": ".join(part for part in (place, self.key, self.text) if part)
+        return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
 
 
 def load(
@@ -121,7 +122,8 @@ def _examine(
     data = sources.merged()
     invalid = _invalid(data)
     found.extend(sources.problem(loc, text) for loc, text in invalid)
-    names = frozenset(table["name"] for table in data.get("cluster", ()) if _has(table, "name"))
+    clusters = data["cluster"] if isinstance(data.get("cluster"), list) else []
+    names = frozenset(str(each["name"]) for each in clusters if _has(each, "name"))
     valid, kept = _without(data, [loc for loc, _ in invalid])
 
     def written(loc: Loc) -> Loc:

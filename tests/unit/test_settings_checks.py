@@ -135,6 +135,7 @@ def test_settings_without_a_fault_have_no_problems(tmp_path: Path) -> None:
         ('ssh.keys = ["none"]', "ssh.keys[0]: "),
         ('ssh.known_hosts = "none"\n' + node('ssh = "h"'), "ssh.known_hosts: "),
         ('ssh.passphrase_file = "."', "ssh.passphrase_file: "),
+        ('ssh.keys = ["a\\u0000b"]', "ssh.keys[0]: "),
         (database('kind = "redis"\ndsn_file = "none"'), "cluster[0].database[0].dsn_file: "),
     ],
 )
