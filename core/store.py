@@ -149,6 +149,7 @@ class Store:
 
     async def _transaction(self, batch: Batch) -> None:
         if batch.durable != self._synced:
+            self._synced = False  # until it is certain: this may be given up before it is answered
             await self._writer.execute(f"PRAGMA synchronous = {'FULL' if batch.durable else 'NORMAL'}")
             self._synced = batch.durable
         if batch.put:

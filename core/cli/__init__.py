@@ -60,9 +60,6 @@ def _run() -> int:
         return _fail("nothing was done")
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        close_stdout()
-        return 0
     except Exception as error:
         return _fail(f"unexpected {type(error).__name__}: {error}; this is a defect of pointsman. {_keep_traceback()}")
 

@@ -23,7 +23,7 @@ from core.errors import CommandRefused
 from core.model import Action, Order
 from core.snapshot import Preview
 
-Clusters = Annotated[list[str], typer.Argument(metavar="CLUSTER…")]
+Clusters = Annotated[list[str], typer.Argument(metavar="CLUSTER")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the others and for the history.", metavar="TEXT")]
 For = Annotated[str, typer.Option("--for", help="Ends by itself after this time: 30m, 2h.", metavar="TIME")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -71,13 +71,7 @@ def run(
     socket: Socket = None,
 ) -> int:
     """Watch, decide and answer, with the console at a terminal."""
-    path = settings_file(config)
-    if path is None and "POINTSMAN_CLUSTER" not in os.environ:
-        raise ConfigError(
-            "no settings file: name one with --config, or make config.toml from config.example.toml;"
-            " `pointsman demo` needs none"
-        )
-    return _run(path, headless, _flags(log_format, control_tcp, socket))
+    return _run(_settings_file(config), headless, _flags(log_format, control_tcp, socket))
 
 
 def demo(
@@ -87,7 +81,8 @@ def demo(
     log_format: LogFormat = None,
 ) -> int:
     """Clusters of this machine's own making, and the console on them."""
-    lab, place = import_module("core.lab.demo"), directory or demo_directory()
+    place = (directory or demo_directory()).expanduser().absolute()
+    lab = import_module("core.lab.demo")
     with lab.running(place, dns_port=dns_port) as config:
         return _run(config, headless, _flags(log_format, None, None), lab.palette(place))
 
@@ -109,7 +104,7 @@ def check(
     """Check the settings; each error with its place."""
     from core.settings.load import problems  # noqa: PLC0415  # as in _load
 
-    path = settings_file(config)
+    path = _settings_file(config)
     found = problems(path)
     if errors := [str(problem) for problem in found if not problem.note]:
         raise ConfigError(*errors)
@@ -128,6 +123,16 @@ def lab(context: typer.Context) -> int:
     """Everything behind ``lab`` is read by the lab's own commands."""
     command = typer.main.get_command(import_module("core.lab.cli").app)
     return int(command.main(context.args, prog_name="pointsman lab", standalone_mode=False) or 0)
+
+
+def _settings_file(given: Path | None) -> Path | None:
+    path = settings_file(given)
+    if path is None and "POINTSMAN_CLUSTER" not in os.environ:
+        raise ConfigError(
+            "no settings file: name one with --config, or make config.toml from config.example.toml;"
+            " `pointsman demo` needs none"
+        )
+    return path
 
 
 def _run(config: Path | None, headless: bool, flags: dict[str, object], commands: Sequence[object] = ()) -> int:

@@ -56,7 +56,7 @@ class ControlServer:
         handlers = self._handlers.by_name()
         for route in ROUTES:
             app.router.add_route(route.method, route.path, handlers[route.name])
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP, handler_cancellation=True)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP)
 
     @property
     def addresses(self) -> list[object]:

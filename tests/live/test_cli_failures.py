@@ -37,13 +37,14 @@ async def test_nothing_running_is_one_line_that_helps(shell: Shell, words: tuple
     ("words", "line"),
     [
         (("zzz",), "No such command 'zzz'; see `pointsman --help`"),
-        (("drain",), "Missing argument 'CLUSTER…'; see `pointsman drain --help`"),
+        (("drain",), "Missing argument 'CLUSTER'; see `pointsman drain --help`"),
         (("status", "--jsn"), "No such option: --jsn"),
         (("events", "--limit", "0"), "Invalid value for '--limit'"),
         (("drain", "tokyo", "--for", "soon"), "--for: not a length of time"),
         (("drain", "tokyo", "--for", "0"), "--for: "),
         (("run", "--config", "nowhere.toml", "--headless"), "nowhere.toml"),
         (("run", "--headless"), "no settings file"),
+        (("check",), "no settings file"),
     ],
 )
 async def test_wrong_usage_is_one_line_and_exit_2(shell: Shell, words: tuple[str, ...], line: str) -> None:

@@ -22,8 +22,8 @@ from core.control.remote import RemoteClient
 from core.errors import CommandRefused, PointsmanError
 from core.lab.demo import running
 from core.model import Action, Order, Verdict
-from core.snapshot import Snapshot
 from core.settings.load import load
+from core.snapshot import Snapshot
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 KILLS = int(os.environ.get("POINTSMAN_KILLS", "8"))
@@ -68,7 +68,9 @@ def overrides(snapshot: Snapshot) -> dict[str, tuple[Action, str, str]]:
     }
 
 
-async def give_orders(client: RemoteClient, acknowledged: dict[str, Order], under_way: list[Order], dice: random.Random) -> None:
+async def give_orders(
+    client: RemoteClient, acknowledged: dict[str, Order], under_way: list[Order], dice: random.Random
+) -> None:
     """Change overrides without a pause, noting each acknowledgement the moment it comes."""
     number = 0
     while True:

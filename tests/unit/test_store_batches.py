@@ -177,3 +177,16 @@ async def test_state_is_for_this_user_alone(tmp_path: Path) -> None:
     assert (tmp_path / "deep" / "state").stat().st_mode & 0o777 == 0o700
     assert set(modes) >= {"state.db", "state.db-wal", "lock"}
     assert set(modes.values()) == {0o600}
+
+
+async def test_a_durable_batch_is_synced_also_after_an_abandoned_one(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        for _ in range(2):
+            await store.write(Batch({"x": b"1"}, durable=True))
+            task = asyncio.create_task(store.write(Batch({"y": b"1"})))  # goes back to not syncing
+            for _ in range(2):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await store.write(Batch({"x": b"2"}, durable=True))
+        assert list(await store._writer.execute_fetchall("PRAGMA synchronous")) == [(2,)]
