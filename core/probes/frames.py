@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from core.probes.kinds.text import printable
+
 MAX_LINE = 4096
 """Octets of a line of ours: PIPE_BUF, up to which writes of several processes never mix."""
 
@@ -80,7 +82,7 @@ class FrameParser:
     def _skip(self, line: bytes, now: float) -> None:
         self.noise = line[:200]
         if not self._garbage.spend(len(line), now):
-            raise Flood(f"sends garbage: {printable(self.noise)}")
+            raise Flood(f"sends garbage: {printable(self.noise.decode(errors='replace'))}")
 
     def _frame(self, line: bytes) -> Frame | None:
         if not line.startswith(self._prefix) or len(line) > MAX_LINE:
@@ -93,9 +95,3 @@ class FrameParser:
             return None
         number, _, data = rest.partition(b" ")
         return Frame(letter, int(number), data) if number.isdigit() and len(number) < 18 else None
-
-
-def printable(octets: bytes | str, limit: int = 200) -> str:
-    """One line of printable text, for logs and screens: control characters and undecodable octets are replaced."""
-    text = octets.decode("utf-8", "replace") if isinstance(octets, bytes) else octets
-    return "".join(c if c.isprintable() else " " for c in text).strip()[:limit]

@@ -14,7 +14,8 @@ from importlib import resources
 from core.clock import Clock
 from core.model import Kind, Result
 from core.probes.check import Check
-from core.probes.frames import Flood, Frame, FrameParser, printable
+from core.probes.frames import Flood, Frame, FrameParser
+from core.probes.kinds.text import printable
 from core.probes.transport import Channel, Transport, Unreachable
 from core.probes.watch import OUTPUT_LIMIT, Watch
 from core.settings import Detection
@@ -71,7 +72,7 @@ class Link:
         self._flush()
         await asyncio.wait((self._greeted, self._done), timeout=_GREETING, return_when=asyncio.FIRST_COMPLETED)
         if not self._greeted.done():
-            noise = printable(self._complaint or self._parser.noise)
+            noise = printable((self._complaint or self._parser.noise).decode(errors="replace"))
             why = self._done.result() if self._done.done() else f"no greeting in {_GREETING:g} s"
             self.close()
             raise NoGreeting(f"{why}: {noise}" if noise else why)

@@ -57,7 +57,7 @@ class Poll:
                     self._tell(judge, judge.silent(f"no answer in {check.timeout:g} s", now, now - asked))
         finally:
             channel.close()
-        output = collector.output()
+        output = judge.known(collector.output())
         if output.exit_code is None and not output.truncated:
             self._tell(judge, judge.silent("the command or its connection ended without an exit code", now))
         else:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from core.model import CheckId, Evidence, Result, Silence, Verdict
 from core.probes.check import Check, Judgement, Output
-from core.probes.frames import printable
+from core.probes.kinds.text import printable
 
 _SUDO_REFUSES = (
     "sudo: a password is required",
@@ -30,11 +30,15 @@ class Judge:
     _output: Output | None = None
     _judgements: Sequence[Judgement] = ()
 
+    def known(self, output: Output) -> Output:
+        """The last output itself where this one is equal: a check may tell by identity what it has read already."""
+        return self._output if self._output is not None and self._output == output else output
+
     def answered(self, output: Output, at: float, took: float, noticed_at: float | None) -> list[Result]:
-        """The results of an answer. An output that is the same as the last is not read again."""
+        """The results of an answer. One that is the same as the last is not read again."""
         if refusal := _refusal(output, self.check.command):
             return self.silent(refusal, at, took)
-        if output != self._output:
+        if output is not self._output:
             self._output, self._judgements = output, self.check.judge(output)
         return [
             Silence(j.check, j.said, at, took)
@@ -53,5 +57,5 @@ class Judge:
 
 def _refusal(output: Output, command: str) -> str | None:
     if output.exit_code and any(phrase in output.stderr for phrase in _SUDO_REFUSES):
-        return printable(f"sudo asks for a password: allow `{command}` with NOPASSWD in sudoers", 300)
+        return printable(f"sudo asks for a password: allow `{command}` with NOPASSWD in sudoers")
     return None

@@ -14,7 +14,7 @@ import asyncssh
 from asyncssh.known_hosts import SSHKnownHosts, match_known_hosts
 
 from core.errors import ConfigError
-from core.probes.frames import printable
+from core.probes.kinds.text import printable
 from core.probes.transport import Channel, Receiver, Unreachable
 from core.settings import Ssh as SshSettings
 
@@ -145,7 +145,7 @@ class Ssh:
                 reason = f"{target} cannot be reached: {text}"
             case _:
                 reason = f"{target} cannot be reached: {error}"
-        return Unreachable(printable(reason, 300), slow=slow)
+        return Unreachable(printable(reason), slow=slow)
 
     def _knows(self, target: Target) -> bool:
         assert self._known_hosts is not None

@@ -168,7 +168,7 @@ class Probes:
                 local=place.local,
             ).run()
 
-        return _Worker(source, (place, settings.detection, settings.ssh), start)
+        return _Worker(source, (place, settings.app, settings.detection, settings.ssh), start)
 
     async def _close_ssh(self) -> None:
         if self._ssh:

@@ -172,6 +172,7 @@ class Watch:
             command.run = b""
 
     def _answered(self, slot: _Slot, output: Output, now: float, took: float) -> None:
+        output = slot.judge.known(output)
         for result in slot.judge.answered(output, now, took, slot.run_sign):
             self._report(result)
         slot.answered = True

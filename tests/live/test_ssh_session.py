@@ -263,6 +263,26 @@ async def test_kill_9_of_the_watch_on_the_node_leaves_no_process_there(server: S
         assert await eventually(lambda: not server.processes()), server.processes()
 
 
+async def test_a_node_behind_a_jump_host_is_watched_and_named_when_it_is_down(server: Sshd, tmp_path: Path) -> None:
+    (tmp_path / "behind").mkdir()
+    behind = Sshd.make(tmp_path / "behind")
+    try:
+        both = [(place / "known_hosts").read_text() for place in (server.directory, behind.directory)]
+        (server.directory / "known_hosts").write_text("".join(both))
+        (behind.directory / "authorized_keys").write_text((server.directory / "authorized_keys").read_text())
+        server.start()
+        settings = server.settings(jump=f"{server.target.user}@127.0.0.1:{server.port}")
+        hub = Ssh(settings)
+        check = Command("echo well")
+        async with watching(lambda: hub.connect(behind.target), check, ssh=settings) as seen:
+            assert f"the jump host cannot reach 127.0.0.1:{behind.port}" in (await seen.silence()).reason
+            behind.start()
+            await seen.evidence(check.id)
+        await hub.close()
+    finally:
+        behind.stop()
+
+
 async def test_a_stopped_server_stops_the_heartbeat_and_hangs_nothing(server: Sshd) -> None:
     server.start()
     check = Command("echo well")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.probes.frames import MAX_LINE, Flood, Frame, FrameParser, printable
+from core.probes.frames import MAX_LINE, Flood, Frame, FrameParser
 
 LINES = b"welcome\nT0 s bash\n\xff\xfe\x00\nT0 h 0 0 5.2\nT0 t 1\nT0 d 4 123\nT0 o 4 9 aGk=\nT0 x 4 9 \nT0 t 2\n"
 FRAMES = [
@@ -83,8 +83,3 @@ def test_a_flood_of_our_own_lines_is_a_flood_too() -> None:
     with pytest.raises(Flood, match="far more than a watch would"):
         for _ in range(100_000):
             parser.feed(b"T0 t 1\n" * 1000, 5.0)
-
-
-def test_printable_text_has_no_control_characters() -> None:
-    assert printable(b"a\x1b[31mb\r\n\xff") == "a [31mb  \N{REPLACEMENT CHARACTER}"
-    assert printable("x" * 500) == "x" * 200
