@@ -49,7 +49,7 @@ class Service:
     async def snapshot(self) -> Snapshot:
         engine, state = self._engine, self._engine.state
         settings = state.world.settings
-        heard = views.Heard(engine.heard_at, engine.latencies)
+        heard = views.Heard(engine.started_at, engine.heard_at, engine.latencies)
         trouble = engine.saver.trouble
         return Snapshot(
             at=self._clock.now(),

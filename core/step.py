@@ -104,7 +104,7 @@ def _listen(state: State, tick: Tick, journal: Journal) -> tuple[State, list[str
     changed = []
     for name, plan in state.world.clusters.items():
         before = clusters.get(name, NOBODY)
-        after = listen(state.world, plan, before, tick.gaps, journal.now)
+        after = listen(state.world, plan, before, tick.gaps, first_round=not state.round_over, now=journal.now)
         if old:
             after = grow_old(state.world, after, journal.now)
         if after is not before:

@@ -46,8 +46,10 @@ _OUT = {Action.DRAIN: Word.DRAINED, Action.ERASE: Word.HELD_OUT}
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the engine knows beside its state: when each source was heard, and the routers' newest answer times."""
+    """What the engine knows beside its state: when each source was heard, the routers' newest answer times, and
+    ``since`` when it runs."""
 
+    since: float = 0.0
     at: Mapping[SourceId, float] = field(default_factory=dict)
     latencies: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
@@ -133,7 +135,7 @@ def _cluster(state: State, plan: ClusterPlan, heard: Heard) -> ClusterView:
         name=name,
         state=word,
         cause=_cause(word, override, assessment, standings, found),
-        since=_since(word, override, standings, found),
+        since=_since(word, override, standings, found) or heard.since,
         revision=state.revisions.get(name, 0),
         addresses=plan.cluster.addresses,
         tags=plan.cluster.tags,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
@@ -25,6 +26,10 @@ ControlTcp = Annotated[
     str | None,
     typer.Option("--control-tcp", help="Control API on ADDRESS:PORT as well; needs a token.", metavar="PLACE"),
 ]
+
+
+PROBE_WITHIN = 30.0
+"""Seconds for one round of every check."""
 
 
 def register(app: typer.Typer) -> None:
@@ -82,8 +87,9 @@ def demo(
     log_format: LogFormat = None,
 ) -> int:
     """Clusters of this machine's own making, and the console on them."""
-    with import_module("core.lab.demo").running(directory or demo_directory(), dns_port=dns_port) as config:
-        return _run(config, headless, _flags(log_format, None, None))
+    lab, place = import_module("core.lab.demo"), directory or demo_directory()
+    with lab.running(place, dns_port=dns_port) as config:
+        return _run(config, headless, _flags(log_format, None, None), lab.palette(place))
 
 
 def attach(config: Config = None, socket: Socket = None) -> int:
@@ -112,7 +118,7 @@ def check(
     say(f"{path or 'environment'}: {len(settings.cluster)} clusters, {len(settings.app)} apps, no errors")
     if not probe:
         return 0
-    results: list[Result] = asyncio.run(import_module("core.app").probe_once(settings))
+    results: list[Result] = asyncio.run(import_module("core.app").probe_once(settings, PROBE_WITHIN))
     rows = [_outcome(result) for result in results]
     say("", *table(("CHECK", "VERDICT", "TOOK", "SAID"), rows))
     return int(any(verdict is not Verdict.OK for _, verdict, *_ in rows))
@@ -124,10 +130,11 @@ def lab(context: typer.Context) -> int:
     return int(command.main(context.args, prog_name="pointsman lab", standalone_mode=False) or 0)
 
 
-def _run(config: Path | None, headless: bool, flags: dict[str, object]) -> int:
+def _run(config: Path | None, headless: bool, flags: dict[str, object], commands: Sequence[object] = ()) -> int:
     settings = _load(config, flags)
-    no_terminal = not (sys.stdin.isatty() and sys.stdout.isatty())
-    return int(import_module("core.app").run(settings, headless=headless or no_terminal, config=config, flags=flags))
+    headless = headless or not (sys.stdin.isatty() and sys.stdout.isatty())
+    run = import_module("core.app").run
+    return int(run(settings, headless=headless, config=config, flags=flags, commands=commands))
 
 
 def _flags(log_format: str | None, control_tcp: str | None, socket: Path | None) -> dict[str, object]:

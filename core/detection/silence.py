@@ -19,13 +19,22 @@ NEVER = float("inf")
 
 
 def listen(
-    world: World, plan: ClusterPlan, state: ClusterState, gaps: Mapping[SourceId, float], now: float
+    world: World,
+    plan: ClusterPlan,
+    state: ClusterState,
+    gaps: Mapping[SourceId, float],
+    *,
+    first_round: bool,
+    now: float,
 ) -> ClusterState:
-    """The cluster's state with who is quiet and who is unknown now; the same object when nothing changed."""
+    """The cluster's state with who is quiet and who is unknown now; the same object when nothing changed.
+
+    During the first round those who have never been heard are not quiet yet: they are still being connected to.
+    """
     deadline = world.settings.detection.silence.deadline
     quiet, unknown, longest = set(), set(), 0.0
     for source in plan.sources:
-        if source.kind is SourceKind.DATABASE:
+        if source.kind is SourceKind.DATABASE or (first_round and source not in gaps):
             continue
         gap = gaps.get(source, NEVER)
         if gap > _quiet_after(world, plan, state, source):
