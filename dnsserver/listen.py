@@ -1,40 +1,14 @@
-"""Reads ``dns.listen`` and binds it. Called by :mod:`dnsserver.server`."""
+"""Binds what ``dns.listen`` names. Called by :mod:`dnsserver.server`."""
 
 from __future__ import annotations
 
 import errno
-import re
 import socket
-from collections.abc import Iterable
-from ipaddress import ip_address
 
-from core.errors import ConfigError, StartError
+from core.errors import StartError
 
 _PAIR_TRIES = 20
 _BACKLOG = 512
-
-
-def addresses(listen: Iterable[str]) -> tuple[tuple[str, int], ...]:
-    """``ADDRESS:PORT`` and ``[IPv6]:PORT`` as pairs. Raises ConfigError."""
-    found: dict[tuple[str, int], None] = {}
-    problems = []
-    for text in listen:
-        match = re.fullmatch(r"(?:\[(?P<six>[^]]+)]|(?P<four>[^:]+)):(?P<port>\d{1,5})", text)
-        try:
-            address = ip_address((match["six"] or match["four"]) if match else "")
-        except ValueError:
-            problems.append(f'dns.listen: "{text}" is neither ADDRESS:PORT nor [IPv6]:PORT')
-            continue
-        assert match
-        pair = str(address), int(match["port"])
-        if pair[1] > 65535 or (address.version == 6) != bool(match["six"]):
-            problems.append(f'dns.listen: "{text}" is neither ADDRESS:PORT nor [IPv6]:PORT')
-        elif pair in found and pair[1]:
-            problems.append(f'dns.listen: "{text}" is there twice')
-        found[pair] = None
-    if problems:
-        raise ConfigError(*problems)
-    return tuple(found)
 
 
 def bind(address: str, port: int) -> tuple[socket.socket, socket.socket]:

@@ -13,6 +13,7 @@ import dns.rdatatype
 from core.errors import InvariantError, StartError
 from core.records import RecordTable
 from core.settings import Settings
+from core.settings.base import listen_address
 from core.snapshot import AnswerView, DnsStats
 from dnsserver import listen, zone
 from dnsserver.generation import Generation, Generations
@@ -30,7 +31,7 @@ class DnsServer:
     """
 
     def __init__(self, settings: Settings, table: RecordTable, on_death: Callable[[BaseException], None]) -> None:
-        self._listen = listen.addresses(settings.dns.listen)
+        self._listen = [listen_address(text) for text in settings.dns.listen]
         self._counters = Counters()
         self._stats = Stats(self._counters)
         self._generations = Generations(self._counters)

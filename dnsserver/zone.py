@@ -108,11 +108,7 @@ def find(zones: Zones, name: Labels) -> Zone | None:
 def load(config: settings.Settings) -> Zones:
     """The zones of the settings, and one for each app that lies in none of them. Raises ConfigError with all problems."""
     apps = {labels_of(app.domain): app.domain for app in config.app}
-    wanted: dict[Labels, settings.Zone] = {}
-    problems: list[str] = []
-    for section in config.zone:
-        if wanted.setdefault(labels_of(section.name), section) is not section:
-            problems.append(f"zone {section.name} is there twice")
+    wanted = {labels_of(section.name): section for section in config.zone}
     for name, domain in sorted(apps.items(), key=lambda item: len(item[0])):
         if not any(name[depth:] in wanted for depth in range(len(name))):
             own = domain.removeprefix("*.")
@@ -120,7 +116,8 @@ def load(config: settings.Settings) -> Zones:
     homes: dict[Labels, dict[Labels, str]] = {apex: {} for apex in wanted}
     for name, domain in apps.items():
         homes[next(name[depth:] for depth in range(len(name)) if name[depth:] in wanted)][name] = domain
-    zones = {}
+    zones: dict[Labels, Zone] = {}
+    problems: list[str] = []
     for apex, section in wanted.items():
         builder = _Builder(apex, section, homes[apex])
         zones[apex] = builder.build()

@@ -66,17 +66,6 @@ def test_an_address_that_is_not_ours_is_said(zone_file: Path) -> None:
         DnsServer(settings(zone_file, listen=("192.0.2.1:0",)), table(), lambda error: None).start()
 
 
-@pytest.mark.parametrize("listen", ["127.0.0.1", "localhost:53", "127.0.0.1:99999", "::1:53", "[127.0.0.1]:53", ""])
-def test_nonsense_in_listen_is_a_settings_error(zone_file: Path, listen: str) -> None:
-    with pytest.raises(ConfigError, match=r"dns\.listen: .* is neither ADDRESS:PORT nor \[IPv6\]:PORT"):
-        DnsServer(settings(zone_file, listen=(listen,)), table(), lambda error: None)
-
-
-def test_an_address_twice_is_a_settings_error(zone_file: Path) -> None:
-    with pytest.raises(ConfigError, match="twice"):
-        DnsServer(settings(zone_file, listen=("127.0.0.1:53", "127.0.0.1:53")), table(), lambda error: None)
-
-
 @pytest.mark.parametrize("asked", ["127.0.0.1", "127.0.0.5"])
 def test_on_a_wildcard_address_the_answer_leaves_from_the_address_asked(
     serve: Serve, zone_file: Path, asked: str

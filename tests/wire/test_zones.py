@@ -84,11 +84,6 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         load(Settings(zone=(Zone(name="example.test.", file=str(binary)),)))
 
 
-def test_a_zone_twice_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"zone example\.test\. is there twice"):
-        load(Settings(zone=(Zone(name="example.test."), Zone(name="Example.Test"))))
-
-
 def ask(settings: Settings, name: str, qtype: str) -> AnswerView:
     return DnsServer(settings, RecordTable(1), lambda error: None).ask(name, qtype)
 
