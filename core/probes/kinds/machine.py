@@ -47,7 +47,7 @@ class MachineCheck(Base):
         elif domain in rows:
             state = rows[domain][1]
             verdict, said = Verdict.OK if state == "running" else Verdict.FAIL, f"{name} is {state}"
-        elif not whole or domain in text:
+        elif not whole or re.search(rf"(?<!\S){re.escape(domain)}(?!\S)", text):
             verdict, said = Verdict.UNKNOWN, f"{name}: its line cannot be read"
         else:
             verdict, said = Verdict.FAIL, f"{name} is not defined here"
