@@ -65,6 +65,7 @@ async def _execute(env: dict[str, str], process: asyncssh.SSHServerProcess[bytes
             stdin=os.fdopen(to_stdin, "wb", 0),
             stdout=os.fdopen(from_stdout, "rb", 0),
             stderr=os.fdopen(from_stderr, "rb", 0),
+            send_eof=False,  # a command that closes one of its outputs still speaks on the other
         )
         child = subprocess.Popen(  # noqa: ASYNC220 # asyncssh takes raw pipes; starting it takes a millisecond
             [BASH] if process.command is None else [BASH, "-c", process.command],
