@@ -24,7 +24,7 @@ BIN = Path(__file__).with_name("bin")
 VSWITCH = "ovs-vswitchd"
 RUNTIME = "containerd"
 _TITLES = {
-    VSWITCH: "ovs-vswitchd unix:/var/run/openvswitch/db.sock -vconsole:emer -vsyslog:err --mlockall --no-chdir --monitor",
+    VSWITCH: "ovs-vswitchd unix:/var/run/openvswitch/db.sock -vconsole:emer -vsyslog:err --mlockall --no-chdir --pidfile",
     RUNTIME: "/usr/bin/containerd --config /etc/containerd/config.toml",
 }
 
@@ -201,15 +201,18 @@ class Machine(Host):
     """A physical machine: a qemu process for each worker node that runs on it."""
 
     def boot(self, domains: list[str]) -> None:
-        replace(self.directory / "domains", "".join(f"{domain}\n" for domain in domains))
+        self._numbers = dict.fromkeys(domains, 0)
         for domain in domains:
             self.start_domain(domain)
 
     def start_domain(self, domain: str) -> None:
+        """As with libvirt, each start gives the domain a new number."""
         title = (
             f"/usr/bin/qemu-system-x86_64 -name guest={domain},debug-threads=on -machine q35,accel=kvm -m 4096 -smp 2"
         )
         self.start_daemon(domain, title)
+        self._numbers[domain] = max(self._numbers.values()) + 1
+        replace(self.directory / "domains", "".join(f"{number} {name}\n" for name, number in self._numbers.items()))
         self.announce("virsh", f"event 'lifecycle' for domain '{domain}': Started Booted")
 
     def ended(self, domain: str) -> None:

@@ -47,54 +47,65 @@ async def listen(key: asyncssh.SSHKey, client: asyncssh.SSHKey, env: dict[str, s
         authorized_client_keys=asyncssh.import_authorized_keys(client.export_public_key().decode()),
         process_factory=partial(_execute, env),
         encoding=None,
-        allow_scp=False,
+        allow_pty=False,
         gss_host=None,
         x11_forwarding=False,
         agent_forwarding=False,
     )
 
 
-async def _execute(env: dict[str, str], channel: asyncssh.SSHServerProcess[bytes]) -> None:
+async def _execute(env: dict[str, str], process: asyncssh.SSHServerProcess[bytes]) -> None:
     """Run one exec request, or a shell request without a terminal, until it ends or the channel closes."""
+    stdin, to_stdin = os.pipe()
+    from_stdout, stdout = os.pipe()
+    from_stderr, stderr = os.pipe()
+    try:
+        # Before the child starts: asyncssh does not know an output yet that ends while it is being set up.
+        await process.redirect(
+            stdin=os.fdopen(to_stdin, "wb", 0),
+            stdout=os.fdopen(from_stdout, "rb", 0),
+            stderr=os.fdopen(from_stderr, "rb", 0),
+            send_eof=False,  # a command that closes one of its outputs still speaks on the other
+        )
+        child = subprocess.Popen(  # noqa: ASYNC220 # asyncssh takes raw pipes; starting it takes a millisecond
+            [BASH] if process.command is None else [BASH, "-c", process.command],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=env,
+            cwd=env["HOME"],
+            start_new_session=True,
+        )
+    finally:
+        for descriptor in (stdin, stdout, stderr):
+            os.close(descriptor)
     loop = asyncio.get_running_loop()
-    argv = [BASH, "-c", channel.command] if channel.command is not None else [BASH]
-    child = subprocess.Popen(  # noqa: ASYNC220 # asyncssh takes its raw pipes; starting it takes a millisecond
-        argv,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        env=env,
-        cwd=env["HOME"],
-        start_new_session=True,
-    )
     ended = asyncio.Event()
     pidfd = os.pidfd_open(child.pid)
     loop.add_reader(pidfd, ended.set)
-    closed = asyncio.create_task(channel.wait_closed())
+    closed = asyncio.create_task(process.channel.wait_closed())
+    finished = asyncio.create_task(_finished(process, ended))
     try:
-        await channel.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
-        finished = asyncio.create_task(_finished(channel, ended))
         await asyncio.wait((closed, finished), return_when=asyncio.FIRST_COMPLETED)
-        finished.cancel()
     finally:
+        finished.cancel()
         loop.remove_reader(pidfd)
         os.close(pidfd)
         # Not reaped yet, so its process group cannot be another's.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
-        code = await asyncio.to_thread(child.wait)
-    if closed.done():
-        return
-    closed.cancel()
+        code = child.wait()
     if code >= 0:
-        channel.exit(code)
+        process.exit(code)
     else:
-        channel.exit_with_signal(signal.Signals(-code).name.removeprefix("SIG"))
+        process.exit_with_signal(signal.Signals(-code).name.removeprefix("SIG"))
+    await closed
+    await process.wait_closed()
 
 
-async def _finished(channel: asyncssh.SSHServerProcess[bytes], ended: asyncio.Event) -> None:
+async def _finished(process: asyncssh.SSHServerProcess[bytes], ended: asyncio.Event) -> None:
     """As sshd does it: the command has ended, and nobody holds its outputs any more."""
     await ended.wait()
-    await channel.stdout.drain()
-    await channel.stderr.drain()
+    with contextlib.suppress(OSError):
+        await process.stdout.drain()
+        await process.stderr.drain()

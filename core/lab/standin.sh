@@ -2,6 +2,7 @@
 # Built-ins only: a stand-in has to answer within milliseconds.
 #   proc/NAME     "PID START" of a daemon or virtual machine; START is field 22 of /proc/PID/stat
 #   containers    a line each: ID SANDBOX NAME ATTEMPT NAMESPACE POD UID CREATED PID START
+#   domains       a line each: NUMBER NAME; the name is also that of the file under proc/
 #   ruleset       what nft lists; ruleset.boot and iptables.boot: what a well node lists
 #   monitors/     a FIFO for each listening event command, TOOL.PID
 node=${LAB_NODE:?this command is a stand-in and works inside the lab only}

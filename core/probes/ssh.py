@@ -20,6 +20,7 @@ from core.settings import Ssh as SshSettings
 
 _KEEPALIVE = 5.0
 _KEEPALIVES = 2
+_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"  # preferred: a packet costs less CPU than with ChaCha20
 _CHANNEL_RETRIES = (0.05, 0.1, 0.2, 0.4, 0.8)  # a server frees the place of a closed session late
 
 
@@ -107,6 +108,7 @@ class Ssh:
                             keepalive_interval=_KEEPALIVE,
                             keepalive_count_max=_KEEPALIVES,
                             compression_algs=None,
+                            encryption_algs=_CIPHERS,
                         )
                     return SshTransport(connection, client)
             except (OSError, TimeoutError, asyncssh.Error) as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Protocol
+from typing import Protocol, cast
 
 from core.probes.check import Output
 
@@ -97,8 +97,8 @@ class _Process(asyncio.SubprocessProtocol):
         self.exited = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.SubprocessTransport)
-        self._transport = transport
+        # A cast, not a test: uvloop's transports have the methods and not the base classes.
+        self._transport = cast(asyncio.SubprocessTransport, transport)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         (self._receiver.data if fd == 1 else self._receiver.error)(data)
@@ -108,21 +108,18 @@ class _Process(asyncio.SubprocessProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         code = self._transport.get_returncode() if self._transport else None
-        self._receiver.ended(code if code is None or code >= 0 else None)
+        self._receiver.ended(None if code is None or code < 0 else code)
 
 
 class _LocalChannel:
     def __init__(self, transport: asyncio.SubprocessTransport, process: _Process) -> None:
         self._transport, self._process = transport, process
-        self._stdin = transport.get_pipe_transport(0)
-        assert isinstance(self._stdin, asyncio.WriteTransport)
+        self._stdin = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
 
     def write(self, octets: bytes) -> None:
-        assert isinstance(self._stdin, asyncio.WriteTransport)
         self._stdin.write(octets)
 
     def close(self) -> None:
-        assert self._stdin is not None
         self._stdin.close()
 
     async def end(self) -> None:
@@ -150,7 +147,6 @@ class LocalTransport:
             )
         except OSError as error:
             raise Unreachable(f"a shell cannot be started on this machine: {error.strerror}") from error
-        assert isinstance(transport, asyncio.SubprocessTransport)
         channel = _LocalChannel(transport, process)
         self._channels.append(channel)
         return channel

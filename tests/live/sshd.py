@@ -133,7 +133,8 @@ class Sshd:
     def stop(self) -> None:
         if self.process is None:
             return
-        for pid in [*self.sessions(), self.process.pid]:
+        left = [int(line.split()[0]) for line in self.processes()]  # a forced command cannot be ended over SSH
+        for pid in [*self.sessions(), self.process.pid, *left]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()

@@ -126,7 +126,7 @@ async def test_a_killed_virtual_machine_is_shut_off_and_its_host_tells_it_as_an_
             assert line == "event 'lifecycle' for domain 'tokyo-node2': Stopped Failed\n"
         assert (await output(connection, VIRSH)).split()[-4:] == ["-", "tokyo-node2", "shut", "off"]
         await client.mend("tokyo", "machine", "node2")
-        assert (await output(connection, VIRSH)).split()[-3:] == ["2", "tokyo-node2", "running"]
+        assert (await output(connection, VIRSH)).split()[-3:] == ["3", "tokyo-node2", "running"]  # a new number
 
 
 async def listening(node: Path, tool: str) -> None:
@@ -155,19 +155,18 @@ async def test_nft_monitor_prints_a_line_for_a_change_and_none_before(
 
 async def test_a_killed_router_refuses_and_a_mended_one_answers(lab: Path, client: LabClient) -> None:
     url = (await view(lab)).router
-    async with aiohttp.ClientSession() as http, http.get(url) as response:
-        assert await response.text() == "tokyo\n"
-        for _ in range(3):  # over one kept connection
-            async with http.get(f"{url}/healthz") as response:
-                assert response.status == 200
+    async with aiohttp.ClientSession() as http:
+        for page, text in (("/", "tokyo\n"), ("/healthz", "ok\n"), ("/healthz", "ok\n")):  # over one kept connection
+            async with http.get(url + page) as response:
+                assert (response.status, await response.text()) == (200, text)
         await client.break_("tokyo", "router")
         with pytest.raises(aiohttp.ClientConnectionError):
             await http.get(f"{url}/healthz")
         with pytest.raises(aiohttp.ClientConnectorError):
             await http.get(f"{url}/healthz")
         await client.mend("tokyo", "router")
-        async with http.get(f"{url}/healthz") as response:
-            assert response.status == 200
+        async with http.get(f"{url}/healthz") as again:
+            assert again.status == 200
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
@@ -353,3 +352,13 @@ async def test_a_long_script_over_a_held_shell_leaves_nothing_behind_and_loses_n
         await shell.wait_closed()
         assert lines == [f"tick {number}" for number in range(20000)]
         assert shell.exit_status == 7
+
+
+async def test_commands_that_end_at_once_end_with_their_codes(lab: Path) -> None:
+    async with connect(lab, (await view(lab)).nodes[0]) as connection:
+        for _ in range(10):
+            done = await asyncio.gather(*(connection.run(f"echo {n}; exit {n}", timeout=20) for n in range(8)))
+            assert [(str(one.stdout), one.exit_status) for one in done] == [(f"{n}\n", n) for n in range(8)]
+        killed = await connection.run("kill -9 $$", timeout=20)
+        assert killed.exit_signal is not None
+        assert killed.exit_signal[0] == "KILL"

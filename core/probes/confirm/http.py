@@ -11,6 +11,7 @@ import asyncio
 import functools
 import ssl
 from collections.abc import Sequence
+from typing import cast
 
 from core.probes.confirm.response import ResponseReader
 from core.probes.rounds import Answer, HeldTarget, NoAnswer
@@ -38,8 +39,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none of asyncio's classes
 
     async def exchange(self, request: bytes) -> int:
         """The status code of the answer. ConnectionError: it ended before one came; NoAnswer: what came is not HTTP."""
