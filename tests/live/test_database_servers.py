@@ -20,7 +20,7 @@ from core.probes.database import worker
 from core.settings import Cluster, Database, Settings
 from tests.live import database_servers
 from tests.live.database_servers import PASSWORD, QUOTED, Server
-from tests.live.rounds_recorder import Recorder, bad, running, silent, well, words
+from tests.live.rounds_recorder import bad, running, silent, well, words
 
 pytestmark = pytest.mark.live
 
@@ -169,25 +169,28 @@ async def test_a_stopped_process_is_silence_and_then_well_again(bench: Bench) ->
 async def test_the_end_of_the_held_connection_asks_at_once(bench: Bench) -> None:
     async with watch(bench.database(interval=60.0)) as recorder:
         await recorder.until(well)
-        # The first pause is a part of the interval only; only its second is whole.
-        await ended(bench, recorder)
+        async with stopped(bench):
+            result = await recorder.until(bad)
+            assert isinstance(result, Evidence)
+            assert result.noticed_at is not None
+            assert result.noticed_at <= result.at
 
 
-async def ended(bench: Bench, recorder: Recorder) -> None:
-    bench.server.stop(signal.SIGINT if bench.product.kind == "postgresql" else signal.SIGTERM)
+@asynccontextmanager
+async def stopped(bench: Bench) -> AsyncIterator[None]:
+    number = signal.SIGINT if bench.product.kind == "postgresql" else signal.SIGTERM
+    await asyncio.to_thread(bench.server.stop, number)
     try:
-        result = await recorder.until(bad)
-        assert isinstance(result, Evidence)
-        assert result.noticed_at is not None
-        assert result.noticed_at <= result.at
+        yield
     finally:
-        bench.server.start()
+        await asyncio.to_thread(bench.server.start)
 
 
 async def test_a_stopped_server_is_a_fail_and_well_after_its_start(bench: Bench) -> None:
     async with watch(bench.database()) as recorder:
         await recorder.until(well)
-        await ended(bench, recorder)
+        async with stopped(bench):
+            await recorder.until(bad)
         await recorder.until(well, len(recorder.results))
 
 
@@ -199,7 +202,7 @@ async def test_a_killed_server_is_a_fail(bench: Bench) -> None:
         try:
             assert "refused" in words(await recorder.until(bad, len(recorder.results)))
         finally:
-            bench.server.start()
+            await asyncio.to_thread(bench.server.start)
 
 
 async def test_a_dsn_comes_from_its_file_and_a_missing_file_says_so(bench: Bench, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ class RedisTarget(HeldTarget):
             await self._connection.read_response(disconnect_on_error=False)
 
     def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None and connection._writer is not None:
-            # disconnect() waits for the other side; a stopped server never answers.
-            connection._writer.transport.abort()
+        if self._connection is not None:
+            # What its __del__ does; the public disconnect() is a coroutine, and there is no time to wait for one.
+            self._connection._close()
+            self._connection = None
