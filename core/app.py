@@ -124,7 +124,8 @@ class Part:
                 control = ControlServer(
                     service,
                     settings.control_socket,
-                    lambda: True,
+                    lambda: not engine.state.world.clusters or engine.state.round_over,
+                    version=service.version,
                     tcp=settings.control.tcp,
                     token_file=Path(settings.control.token_file) if settings.control.token_file else None,
                 )
@@ -137,7 +138,8 @@ class Part:
             finally:
                 dns.stop()
         finally:
-            await store.close()
+            with suppress(TimeoutError):  # a disk that does not answer keeps nobody from ending
+                await asyncio.wait_for(store.close(), STOP_DEADLINE / 2)
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error

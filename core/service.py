@@ -44,7 +44,7 @@ class Service:
         self._dns = dns
         self._clock = clock
         self._reload = reload_settings
-        self._version = _version()
+        self.version = _version()
 
     async def snapshot(self) -> Snapshot:
         engine, state = self._engine, self._engine.state
@@ -56,7 +56,7 @@ class Service:
             started_at=engine.started_at,
             installation=settings.console.installation or socket.gethostname(),
             production=settings.console.production,
-            version=self._version,
+            version=self.version,
             mode=settings.detection.mode,
             serial=state.table.serial,
             starting=not state.round_over,
