@@ -100,7 +100,7 @@ def _on_tick(state: State, tick: Tick, journal: Journal) -> State:
 
 def _listen(state: State, tick: Tick, journal: Journal) -> tuple[State, list[str]]:
     clusters = dict(state.clusters)
-    old = journal.now - state.old_at >= GROW_OLD_EVERY
+    old = state.round_over and journal.now - state.old_at >= GROW_OLD_EVERY
     changed = []
     for name, plan in state.world.clusters.items():
         before = clusters.get(name, NOBODY)
