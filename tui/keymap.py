@@ -63,7 +63,9 @@ DNS = (
     Command("back", "escape", "back", "Back", True),
 )
 EVENTS = (
-    Command("filter", "slash", "filter", "Show only what matches: text  !text  event:address_erased  cluster:tokyo", True),
+    Command(
+        "filter", "slash", "filter", "Show only what matches: text  !text  event:address_erased  cluster:tokyo", True
+    ),
     Command("follow", "f", "follow", "Follow the newest event, or stay", True),
     Command("back", "escape", "back", "Drop the filter, then go back", True),
 )

@@ -163,7 +163,9 @@ def app_line(app: AppView, cluster: str = "") -> Line:
     return joined(parts)
 
 
-def selected_lines(snapshot: Snapshot, cluster: ClusterView, now: float, stale: bool, width: int, limit: int) -> list[Line]:
+def selected_lines(
+    snapshot: Snapshot, cluster: ClusterView, now: float, stale: bool, width: int, limit: int
+) -> list[Line]:
     """The cluster under the cursor: state, whole cause, override, and what its names answer now."""
     head = joined([
         line((cluster.name, Tone.ACCENT)),

@@ -8,7 +8,9 @@ from __future__ import annotations
 from textual.theme import Theme
 
 
-def _theme(name: str, dark: bool, background: str, surface: str, panel: str, foreground: str, tones: dict[str, str]) -> Theme:
+def _theme(
+    name: str, dark: bool, background: str, surface: str, panel: str, foreground: str, tones: dict[str, str]
+) -> Theme:
     on_alarm = tones.get("on-alarm", background if dark else "#ffffff")
     variables = {f"tone-{tone}": colour for tone, colour in tones.items()}
     variables |= {

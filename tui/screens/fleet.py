@@ -48,11 +48,15 @@ class FleetScreen(ConsoleScreen):
         if self._faults_only:
             parts.append(line(("faults only", Tone.ACCENT)))
         if parts:
-            bad = (f"{fleet.hidden_bad} of them bad", Tone.BAD) if fleet.hidden_bad else ("none of them bad", Tone.MUTED)
+            bad = (
+                (f"{fleet.hidden_bad} of them bad", Tone.BAD) if fleet.hidden_bad else ("none of them bad", Tone.MUTED)
+            )
             parts.append(line((f"{len(fleet.shown)} shown · {fleet.hidden} hidden, ", Tone.MUTED), bad))
         if marks:
             unseen = len(marks - {cluster.name for cluster in fleet.shown})
-            parts.append(line((f"{len(marks)} marked", Tone.ACCENT), (f", {unseen} of them hidden" * bool(unseen), Tone.WARN)))
+            parts.append(
+                line((f"{len(marks)} marked", Tone.ACCENT), (f", {unseen} of them hidden" * bool(unseen), Tone.WARN))
+            )
         return [joined(parts, " · ")] if parts else []
 
     def _select(self, snapshot: Snapshot | None) -> rows.Fleet:
@@ -164,5 +168,3 @@ class FleetScreen(ConsoleScreen):
         shown = frozenset(cluster.name for cluster in self._fleet.shown)
         self.grid.set_marks(self.grid.marks - shown if shown <= self.grid.marks else self.grid.marks | shown)
         self.repaint()
-
-
