@@ -33,7 +33,7 @@ import dnslib
 from core.control.remote import RemoteClient
 from core.errors import PointsmanError
 from core.lab.client import LabClient
-from core.model import EventName
+from core.model import Event, EventName
 from core.snapshot import ClusterState, Snapshot
 
 KINDS = ("containers", "routes", "vswitch", "runtime", "machine", "database", "router", "network")
@@ -173,7 +173,7 @@ class Demo:
         async def ask() -> list[Event]:
             client = RemoteClient(self.directory / "control.sock")
             try:
-                return await client.events(limit=100_000)
+                return await client.events(limit=10_000)
             finally:
                 await client.close()
 
