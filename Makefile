@@ -8,7 +8,7 @@ COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --gen
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test lint bench bench-failover bench-dns lock clean
+.PHONY: demo test lint bench bench-failover bench-idle bench-dns lock clean
 
 demo: .venv/.runtime
 	@$(BIN)/pointsman demo $(ARGS)
@@ -26,6 +26,9 @@ bench: bench-failover bench-dns
 
 bench-failover: .venv/.dev
 	$(BIN)/python -m bench.failover $(ARGS)
+
+bench-idle: .venv/.dev
+	$(BIN)/python -m bench.idle $(ARGS)
 
 bench-dns: .venv/.dev
 	$(BIN)/python -m bench.dns $(ARGS)

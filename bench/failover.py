@@ -23,14 +23,17 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import dnslib
-from core.lab.client import LabClient
 
 from core.control.remote import RemoteClient
 from core.errors import PointsmanError
-from core.model import EventName
+from core.lab.client import LabClient
+from core.model import Event, EventName
 from core.snapshot import ClusterState, Snapshot
 
 KINDS = ("containers", "routes", "vswitch", "runtime", "machine", "database", "router", "network")
@@ -49,11 +52,12 @@ UNDER_TEST = {"POINTSMAN_RECOVERY__HOLD": "0", "POINTSMAN_RECOVERY__RAMP": "[100
 
 
 class Watcher(threading.Thread):
-    """Asks DNS once a millisecond and notes, for every answer, when it came and which addresses it held."""
+    """Asks DNS at a steady pace and notes, for every answer, when it came and which addresses it held."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, pace: float = PACE) -> None:
         super().__init__(daemon=True)
         self._port = port
+        self._pace = pace
         self._over = threading.Event()
         self.answers: list[tuple[float, frozenset[str]]] = []
         self.unanswered = 0
@@ -72,7 +76,7 @@ class Watcher(threading.Thread):
                     continue
                 packet = sock.recv(4096)
                 self.answers.append((time.time(), _addresses(packet)))
-                time.sleep(PACE)
+                time.sleep(self._pace)
 
     def end(self) -> None:
         self._over.set()
@@ -155,10 +159,48 @@ class Bench:
                 await asyncio.sleep(0.05)
 
 
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+@dataclass(frozen=True)
+class Demo:
+    """A demo under test, with its lab, in a directory of its own."""
+
+    directory: Path
+    port: int
+    pid: int
+
+    def events(self) -> list[Event]:
+        """Everything that has happened since the start."""
+
+        async def ask() -> list[Event]:
+            client = RemoteClient(self.directory / "control.sock")
+            try:
+                return await client.events(limit=10_000)
+            finally:
+                await client.close()
+
+        return asyncio.run(ask())
+
+
+@contextmanager
+def demo(environment: Mapping[str, str]) -> Iterator[Demo]:
+    """``pointsman demo --headless``, as a process of its own, ready. Ends the program when it does not come up."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    with tempfile.TemporaryDirectory(prefix="pointsman-bench-") as scratch:
+        command = [sys.executable, "-m", "core.cli", "demo", "--headless", "--dir", scratch, "--dns-port", str(port)]
+        log = Path(scratch, "stderr")
+        with log.open("wb") as errors:
+            process = subprocess.Popen(
+                command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=errors
+            )
+        try:
+            assert process.stdout is not None
+            if process.stdout.readline() != b"ready\n":
+                sys.exit(f"the demo did not start: {log.read_text()[-500:]}")
+            yield Demo(Path(scratch), port, process.pid)
+        finally:
+            process.terminate()
+            process.wait(10)
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -196,35 +238,12 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write every single time there")
     options = parser.parse_args()
     kinds = tuple(options.kinds.split(","))
-    with tempfile.TemporaryDirectory(prefix="pointsman-bench-") as scratch:
-        directory, port = Path(scratch), _free_port()
-        demo = [
-            sys.executable,
-            "-m",
-            "core.cli",
-            "demo",
-            "--headless",
-            "--dir",
-            str(directory),
-            "--dns-port",
-            str(port),
-        ]
-        with subprocess.Popen(
-            demo, env={**os.environ, **UNDER_TEST}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        ) as process:
-            try:
-                assert process.stdout is not None
-                if process.stdout.readline().strip() != "ready":
-                    print("the demo did not start; run it by hand to see why", file=sys.stderr)
-                    return 1
-                bench = Bench(directory, port)
-                asyncio.run(bench.run(kinds, options.faults))
-            except PointsmanError as error:
-                print(f"bench: {error}", file=sys.stderr)
-                return 1
-            finally:
-                process.terminate()
-                process.wait(10)
+    with demo(UNDER_TEST) as running:
+        bench = Bench(running.directory, running.port)
+        try:
+            asyncio.run(bench.run(kinds, options.faults))
+        except PointsmanError as error:
+            sys.exit(f"bench: {error}")
     report(bench, kinds)
     if options.json:
         options.json.write_text(json.dumps(bench.times))

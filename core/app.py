@@ -82,11 +82,12 @@ class Part:
     async def serve(self, ready: Callable[[Service], None] | None = None) -> int:
         """Serve until SIGTERM, SIGINT or :meth:`stop`; ``ready`` gets the service once everything runs."""
         loop = asyncio.get_running_loop()
-        if threading.current_thread() is threading.main_thread():
+        alone = threading.current_thread() is threading.main_thread()
+        if alone:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stop.set)
         async with self._running() as service:
-            with suppress(NotImplementedError, RuntimeError):
+            if alone:
                 loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.ensure_future(self._hang_up(service)))
             notify("READY=1")
             if ready:
@@ -124,7 +125,8 @@ class Part:
                 control = ControlServer(
                     service,
                     settings.control_socket,
-                    lambda: True,
+                    lambda: not engine.state.world.clusters or engine.state.round_over,
+                    version=service.version,
                     tcp=settings.control.tcp,
                     token_file=Path(settings.control.token_file) if settings.control.token_file else None,
                 )
@@ -137,7 +139,8 @@ class Part:
             finally:
                 dns.stop()
         finally:
-            await store.close()
+            with suppress(TimeoutError):  # a disk that does not answer keeps nobody from ending
+                await asyncio.wait_for(store.close(), STOP_DEADLINE / 2)
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error

@@ -44,19 +44,19 @@ class Service:
         self._dns = dns
         self._clock = clock
         self._reload = reload_settings
-        self._version = _version()
+        self.version = _version()
 
     async def snapshot(self) -> Snapshot:
         engine, state = self._engine, self._engine.state
         settings = state.world.settings
-        heard = views.Heard(engine.started_at, engine.heard_at, engine.latencies)
+        heard = self._heard()
         trouble = engine.saver.trouble
         return Snapshot(
             at=self._clock.now(),
             started_at=engine.started_at,
             installation=settings.console.installation or socket.gethostname(),
             production=settings.console.production,
-            version=self._version,
+            version=self.version,
             mode=settings.detection.mode,
             serial=state.table.serial,
             starting=not state.round_over,
@@ -66,7 +66,7 @@ class Service:
             fail_open=tuple(domain for domain, app in state.table.apps.items() if app.fail_open),
             trouble=(trouble,) if trouble else (),
             clusters=views.clusters(state, heard),
-            apps=views.apps(state),
+            apps=views.apps(state, heard),
             dns=self._dns.stats(),
             listen=tuple(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self._dns.addresses),
         )
@@ -103,8 +103,13 @@ class Service:
         answer = self._dns.ask(name, qtype, table if without else None)
         domain = name.lower().rstrip(".") + "."
         app = state.world.apps.get(domain)
-        members = tuple(views.membership(state, domain, cluster) for cluster in app.clusters) if app else ()
+        members = (
+            tuple(views.membership(state, domain, cluster, self._heard()) for cluster in app.clusters) if app else ()
+        )
         return replace(answer, memberships=members)
+
+    def _heard(self) -> views.Heard:
+        return views.Heard(self._engine.started_at, self._engine.heard_at, self._engine.latencies)
 
     async def reload(self) -> str:
         return await self._reload()

@@ -19,7 +19,7 @@ from core.journal import Journal
 from core.model import Cause, EventName, Evidence, Order, Phase, Result, Silence, SourceStatus
 from core.state import CleanAnswer, Effect, Published, Reload, State, Tick
 from core.switching.operator import expire, obey
-from core.switching.switcher import UNASSESSED, decide, settle
+from core.switching.switcher import UNASSESSED, decide, note, settle
 from core.switching.table import SERVING
 from core.telling import tell_check, tell_pods, tell_silence
 from core.world import ClusterPlan
@@ -100,7 +100,7 @@ def _on_tick(state: State, tick: Tick, journal: Journal) -> State:
 
 def _listen(state: State, tick: Tick, journal: Journal) -> tuple[State, list[str]]:
     clusters = dict(state.clusters)
-    old = journal.now - state.old_at >= GROW_OLD_EVERY
+    old = state.round_over and journal.now - state.old_at >= GROW_OLD_EVERY
     changed = []
     for name, plan in state.world.clusters.items():
         before = clusters.get(name, NOBODY)
@@ -213,7 +213,7 @@ def _on_published(state: State, published: Published, journal: Journal) -> State
             serial=published.serial,
             fault_at=fault_at,
         )
-        state = _note(state, cluster, EventName.ADDRESS_ERASED, published.serial, journal)
+        state = note(state, cluster, EventName.ADDRESS_ERASED, published.serial, journal)
     return state
 
 
@@ -226,22 +226,13 @@ def _on_clean_answer(state: State, answer: CleanAnswer, journal: Journal) -> Sta
         serial=answer.serial,
         fault_at=_fault_at(state, answer.cluster),
     )
-    return _note(state, answer.cluster, EventName.FIRST_CLEAN_ANSWER, answer.serial, journal)
+    return note(state, answer.cluster, EventName.FIRST_CLEAN_ANSWER, answer.serial, journal)
 
 
 def _fault_at(state: State, cluster: str) -> float:
     """The instant that an automatic erase counts from; 0 where a person took the cluster out."""
     incident = state.incidents.get(cluster)
     return incident.cause.fault_at if incident and cluster not in state.overrides else 0.0
-
-
-def _note(state: State, cluster: str, name: EventName, serial: int, journal: Journal) -> State:
-    incident = state.incidents.get(cluster)
-    if incident is None or cluster in state.overrides or any(step == name for step, _ in incident.steps):
-        return state
-    noted = replace(incident, steps=(*incident.steps, (name, journal.now)), serial=serial)
-    journal.save(f"incident/{cluster}", noted)
-    return replace(state, incidents={**state.incidents, cluster: noted})
 
 
 def _on_reload(state: State, reload: Reload, journal: Journal) -> State:

@@ -59,12 +59,12 @@ def clusters(state: State, heard: Heard) -> tuple[ClusterView, ...]:
     return tuple(_cluster(state, plan, heard) for plan in state.world.clusters.values())
 
 
-def apps(state: State) -> tuple[AppView, ...]:
+def apps(state: State, heard: Heard) -> tuple[AppView, ...]:
     """Every domain name, in the order of the settings."""
     views = []
     for domain, app in state.world.apps.items():
         records = state.table.apps[domain]
-        members = tuple(membership(state, domain, name) for name in app.clusters)
+        members = tuple(membership(state, domain, name, heard) for name in app.clusters)
         addresses = (
             records.addresses
             if records.policy != "failover"
@@ -76,13 +76,13 @@ def apps(state: State) -> tuple[AppView, ...]:
     return tuple(views)
 
 
-def membership(state: State, domain: str, cluster: str) -> Membership:
+def membership(state: State, domain: str, cluster: str, heard: Heard) -> Membership:
     """One cluster under one domain name, with the reason in words."""
     standing = state.standings.get((domain, cluster), SERVING)
     records = state.table.apps[domain]
     share = next((record.share for record in records.records if record.cluster == cluster), 0)
     override = state.overrides.get(cluster)
-    since = override.since if override else standing.since
+    since = override.since if override else standing.since or heard.since
     return Membership(domain, cluster, share > 0, share, standing.phase, _why(state, domain, cluster, share), since)
 
 
@@ -121,7 +121,7 @@ def _cluster(state: State, plan: ClusterPlan, heard: Heard) -> ClusterView:
     name = plan.cluster.name
     found = state.clusters.get(name, NOTHING)
     assessment = state.assessments.get(name, UNASSESSED)
-    members = tuple(membership(state, app.domain, name) for app in plan.apps)
+    members = tuple(membership(state, app.domain, name, heard) for app in plan.apps)
     standings = [state.standings.get((app.domain, name), SERVING) for app in plan.apps]
     override = state.overrides.get(name)
     word = _word(state, plan, found, assessment, members, standings)
@@ -153,7 +153,7 @@ def _cluster(state: State, plan: ClusterPlan, heard: Heard) -> ClusterView:
         memberships=members,
         sources=tuple(_source(found, source, heard) for source in plan.sources),
         pods=tuple(_pod(state, plan, pod) for pod in found.pods.values()),
-        why=_why_chain(state, name, assessment, members),
+        why=_why_chain(state, name, assessment, members, heard),
         p50=statistics.median(answered) if answered else None,
         p95=answered[int(len(answered) * 0.95)] if answered else None,
         latency=ring,
@@ -290,13 +290,15 @@ def _pod(state: State, plan: ClusterPlan, pod: PodState) -> PodView:
     return PodView(pod.pod, pod.node.name, names, pod.check.verdict, weight, pod.check.said, pod.check.since)
 
 
-def _why_chain(state: State, name: str, assessment: Assessment, members: tuple[Membership, ...]) -> tuple[WhyStep, ...]:
+def _why_chain(
+    state: State, name: str, assessment: Assessment, members: tuple[Membership, ...], heard: Heard
+) -> tuple[WhyStep, ...]:
     """check → verdict → decision → answer, of the newest incident, or of how things stand (spec S31)."""
     incident = state.incidents.get(name)
     if incident is None:
         words = f"internal {assessment.internal}, external {assessment.external}"
         answer = ", ".join(f"{member.domain} {'in' if member.in_dns else 'out'}" for member in members)
-        return (WhyStep("verdict", words, 0.0), WhyStep("answer", answer or "serves no app", 0.0))
+        return (WhyStep("verdict", words, heard.since), WhyStep("answer", answer or "serves no app", heard.since))
     fault_at = incident.cause.fault_at
     at = dict(incident.steps)
 
@@ -310,4 +312,5 @@ def _why_chain(state: State, name: str, assessment: Assessment, members: tuple[M
         link("decision", "erase: no new clients", EventName.SWITCH_ORDERED),
         link("record", f"address erased, serial {incident.serial}", EventName.ADDRESS_ERASED),
         link("answer", "first answer without it, asked from outside", EventName.FIRST_CLEAN_ANSWER),
+        link("return", "in the answers again", EventName.ADDRESS_RESTORED),
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 import uvloop
 
 from core.errors import PointsmanError, StartError
-from core.lab.guardian import Guardian, sweep
+from core.lab.guardian import Guardian, claim, sweep
 from core.lab.lab import Lab
 
 
@@ -77,7 +77,7 @@ def main() -> int:
         return 1
     try:
         directory: Path = arguments.dir.resolve()
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        claim(directory)
         lock = _lock(directory)
     except (StartError, OSError) as error:
         sys.stderr.write(f"{error}\n")

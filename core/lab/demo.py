@@ -17,6 +17,7 @@ from pathlib import Path
 
 from core.errors import PointsmanError, StartError
 from core.lab.client import LabClient
+from core.lab.guardian import claim
 from core.lab.protocol import HELP, FaultKind
 
 _ROOT = Path(__file__).parents[2]
@@ -33,8 +34,8 @@ def running(
 ) -> Iterator[Path]:
     """A lab for as long as the context lasts; yields the path of the config.toml for pointsman. Raises StartError."""
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (directory / "lab.log").open("wb") as log:
+        claim(directory)
+        with (directory / "lab.log").open("ab") as log:
             lab = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "core.lab", "--dir", str(directory), "--dns-port", str(dns_port)),

@@ -1,19 +1,30 @@
 """What ends every process of a lab, also when the lab itself is killed.
 
-Owns the mark: each process that a lab starts, and so all that it starts in turn, carries ``POINTSMAN_LAB=<directory>``
+Owns the lab's directory and the mark: each process that a lab starts, and so all that it starts in turn, carries ``POINTSMAN_LAB=<directory>``
 in its environment. The directory is locked by one lab at a time, so whoever else carries it is a leftover. Called by
-:mod:`core.lab.__main__`; imports nothing of the project.
+:mod:`core.lab.__main__` and :mod:`core.lab.demo`; imports nothing of the project.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import time
 from pathlib import Path
 
 MARK = "POINTSMAN_LAB"
+
+
+def claim(directory: Path) -> None:
+    """Make the directory, mode 0700, or find it ours: a known place in /tmp may have been laid out by somebody else.
+
+    Raises OSError.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if directory.stat().st_uid != os.getuid():
+        raise PermissionError(errno.EPERM, "belongs to another user", str(directory))
 
 
 def _marked(pid: int, mark: bytes) -> bool:

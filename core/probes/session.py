@@ -19,7 +19,7 @@ from core.probes.sink import ProbeSink
 from core.probes.transport import Transport, Unreachable
 from core.settings import Detection, Ssh
 
-_WATCH_AGAIN = 60.0  # seconds of polling until the watch is tried again
+_WATCH_AGAIN = 600.0  # seconds of polling until the watch is tried again: nothing is polled meanwhile
 _SLOW_RETRY = 4  # times backoff_limit, where trying on helps nobody
 
 
@@ -54,10 +54,11 @@ class Session:
         """Until cancelled."""
         failures = 0
         while True:
-            began, slow = self._clock.now(), False
+            since, slow = None, False
             self._well_told = False
             try:
                 transport = await self._connect()
+                since = self._clock.now()
                 try:
                     reason = await self._hold(transport)
                 finally:
@@ -65,7 +66,8 @@ class Session:
             except Unreachable as error:
                 reason, slow = str(error), error.slow
             self._lost(reason)
-            failures = 1 if self._clock.now() - began > self._ssh.backoff_limit else failures + 1
+            held = 0.0 if since is None else self._clock.now() - since
+            failures = 1 if held > self._ssh.backoff_limit else failures + 1
             pause = min(self._ssh.backoff_limit, self._ssh.backoff * 2 ** min(failures - 1, 16))
             if slow:
                 pause = self._ssh.backoff_limit * _SLOW_RETRY

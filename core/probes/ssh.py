@@ -6,6 +6,7 @@ Owns asyncssh; called by :mod:`core.probes.supervisor` (which makes one :class:`
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from core.settings import Ssh as SshSettings
 _KEEPALIVE = 5.0
 _KEEPALIVES = 2
 _CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"  # preferred: a packet costs less CPU than with ChaCha20
+_OPEN = 5.0  # seconds until a session that is not opened is given up
 _CHANNEL_RETRIES = (0.05, 0.1, 0.2, 0.4, 0.8)  # a server frees the place of a closed session late
 
 
@@ -57,6 +59,8 @@ class Ssh:
         self._places: dict[Target, asyncio.Semaphore] = {}
         self._jump: SshTransport | None = None
         self._jump_lock = asyncio.Lock()
+        self._jump_error: Unreachable | None = None
+        self._jump_retry_at = 0.0
 
     def read(self) -> None:
         """Reads keys and known hosts anew, for the connects that come."""
@@ -77,8 +81,16 @@ class Ssh:
 
     async def _through(self, jump: Target) -> asyncssh.SSHClientConnection:
         async with self._jump_lock:
+            now = asyncio.get_running_loop().time()
             if self._jump is None or self._jump.connection.is_closed():
-                self._jump = await self._connect(jump, jump, None)
+                if self._jump_error and now < self._jump_retry_at:  # what one learned, those in the queue know
+                    raise Unreachable(str(self._jump_error), slow=self._jump_error.slow)
+                try:
+                    self._jump, self._jump_error = await self._connect(jump, jump, None), None
+                except Unreachable as error:
+                    self._jump_retry_at = now + self._settings.connect_timeout + self._settings.backoff
+                    self._jump_error = Unreachable(f"jump host: {error}", slow=error.slow)
+                    raise self._jump_error from error
             return self._jump.connection
 
     async def _connect(
@@ -92,24 +104,28 @@ class Ssh:
                 async with asyncio.timeout(settings.connect_timeout):
                     # Outside the total: a host that is down only takes its own place (spec S36).
                     sock = None if tunnel else await _tcp(target)
-                    async with self._total:
-                        connection = await asyncssh.connect(
-                            target.host,
-                            target.port,
-                            sock=sock,
-                            tunnel=tunnel or (),
-                            client_factory=lambda: client,
-                            username=target.user,
-                            client_keys=self._keys,
-                            known_hosts=self._known_hosts,
-                            config=None,
-                            agent_path=None,
-                            preferred_auth="publickey",
-                            keepalive_interval=_KEEPALIVE,
-                            keepalive_count_max=_KEEPALIVES,
-                            compression_algs=None,
-                            encryption_algs=_CIPHERS,
-                        )
+                    with contextlib.ExitStack() as unused:
+                        if sock:
+                            unused.callback(sock.close)
+                        async with self._total:
+                            unused.pop_all()  # from here on asyncssh closes it
+                            connection = await asyncssh.connect(
+                                target.host,
+                                target.port,
+                                sock=sock,
+                                tunnel=tunnel or (),
+                                client_factory=lambda: client,
+                                username=target.user,
+                                client_keys=self._keys,
+                                known_hosts=self._known_hosts,
+                                config=None,
+                                agent_path=None,
+                                preferred_auth="publickey",
+                                keepalive_interval=_KEEPALIVE,
+                                keepalive_count_max=_KEEPALIVES,
+                                compression_algs=None,
+                                encryption_algs=_CIPHERS,
+                            )
                     return SshTransport(connection, client)
             except (OSError, TimeoutError, asyncssh.Error) as error:
                 raise self._unreachable(target, error) from error
@@ -175,9 +191,12 @@ class SshTransport:
     async def open(self, command: str, receiver: Receiver) -> Channel:
         for pause in (*_CHANNEL_RETRIES, None):
             try:
-                channel, _ = await self.connection.create_session(
-                    lambda: _Session(receiver), command, encoding=None, env=(), send_env=()
-                )
+                async with asyncio.timeout(_OPEN):
+                    channel, _ = await self.connection.create_session(
+                        lambda: _Session(receiver), command, encoding=None, env=(), send_env=()
+                    )
+            except TimeoutError:
+                raise Unreachable(f"the SSH server does not open a session in {_OPEN:g} s") from None
             except asyncssh.ChannelOpenError as error:
                 if pause is None or self.connection.is_closed():
                     raise Unreachable(

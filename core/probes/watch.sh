@@ -80,15 +80,17 @@ arm() { # check pid…: these and no others
     KEYS=("${!BORN[@]}")
 }
 
+thorough() { # key
+    birth "${1#*:}" && [[ $born == "${BORN[$1]}" ]] || dead "$1"
+}
+
 sentinels() { # a cheap look at each; a thorough one each second, or each time where the cheap one is not allowed
     local key count=$(((${#KEYS[@]} + PER_SECOND - 1) / PER_SECOND))
     for key in "${KEYS[@]}"; do
-        if [[ ${LOOK[$key]} ]]; then [[ -e ${LOOK[$key]} ]]; else birth "${key#*:}" && [[ $born == "${BORN[$key]}" ]]; fi || dead "$key"
+        [[ -e ${LOOK[$key]} ]] && continue
+        if [[ ${LOOK[$key]} ]]; then dead "$key"; else thorough "$key"; fi
     done
-    while ((count-- > 0 && ${#KEYS[@]})); do
-        key=${KEYS[next++ % ${#KEYS[@]}]}
-        birth "${key#*:}" && [[ $born == "${BORN[$key]}" ]] || dead "$key"
-    done
+    while ((count-- > 0 && ${#KEYS[@]})); do thorough "${KEYS[next++ % ${#KEYS[@]}]}"; done
 }
 
 stream() { # check command: says that something happened, never what; at once, and once more after a burst

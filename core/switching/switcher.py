@@ -119,6 +119,7 @@ def settle(state: State, journal: Journal) -> State:
             erased.append((change.domain, change.cluster))
         elif change.before == 0:
             journal.emit(EventName.ADDRESS_RESTORED, cause=f"{change.after} % of answers", **fields)
+            state = note(state, change.cluster, EventName.ADDRESS_RESTORED, table.serial, journal)
         else:
             journal.emit(EventName.RAMP_STEP, cause=f"{change.before} % to {change.after} % of answers", **fields)
         if not (change.before and change.after):
@@ -128,6 +129,17 @@ def settle(state: State, journal: Journal) -> State:
     journal.save("table", table)
     journal.publish(table, tuple(erased))
     return state
+
+
+def note(state: State, cluster: str, name: EventName, serial: int, journal: Journal) -> State:
+    """The first instant of an event in the newest incident of a cluster that no person has taken out."""
+    incident = state.incidents.get(cluster)
+    if incident is None or cluster in state.overrides or any(step == name for step, _ in incident.steps):
+        return state
+    erased = serial if name is EventName.ADDRESS_ERASED else incident.serial
+    noted = replace(incident, steps=(*incident.steps, (name, journal.now)), serial=erased)
+    journal.save(f"incident/{cluster}", noted)
+    return replace(state, incidents={**state.incidents, cluster: noted})
 
 
 def touch(state: State, clusters: Iterable[str], journal: Journal) -> State:

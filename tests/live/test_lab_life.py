@@ -140,6 +140,13 @@ def test_a_directory_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
+def test_a_directory_of_another_user_is_refused(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    with pytest.raises(StartError, match="belongs to another user"), running(tmp_path):
+        pass
+
+
 async def test_two_labs_run_side_by_side_with_addresses_of_their_own(tmp_path: Path) -> None:
     with running(tmp_path / "one"), running(tmp_path / "two"):
         one, two = await LabClient(tmp_path / "one").list(), await LabClient(tmp_path / "two").list()

@@ -1,0 +1,236 @@
+"""The console: a Textual app over a :class:`core.control.client.ControlClient`.
+
+Owns the app, its screens and the ticks at which data is painted. Called by the command line with a local client (one
+process) or a remote one (attached). It imports of ``core`` the client, the model, the snapshot, the settings and the
+errors, nothing else. What the operator orders goes through :class:`tui.acting.Acting`.
+"""
+
+from __future__ import annotations
+
+import getpass
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import Binding
+from textual.dom import DOMNode
+from textual.notifications import SeverityLevel
+
+from core.control.client import ControlClient
+from core.errors import PointsmanError
+from core.model import Action
+from core.settings import Console
+from tui import keymap
+from tui.acting import Acting
+from tui.feed import Feed, View
+from tui.palette import ConsoleCommands
+from tui.screens.base import ConsoleScreen
+from tui.screens.cluster import ClusterScreen
+from tui.screens.dns import DnsScreen
+from tui.screens.events import EventsScreen
+from tui.screens.fleet import FleetScreen
+from tui.screens.help import HelpScreen
+from tui.screens.leave import LeaveScreen
+from tui.text import clean
+from tui.themes import DARK, THEMES
+
+EXIT_STOP = 10
+PAINTS_PER_SECOND = 4
+
+
+@dataclass(frozen=True)
+class PaletteCommand:
+    """One more entry of the palette; the line that ``run`` returns becomes a toast, and so does its error."""
+
+    name: str
+    help: str
+    run: Callable[[], Awaitable[str]]
+
+
+class ConsoleApp(App[int]):
+    """``who`` signs the orders. ``monotonic`` is the clock that ages the data."""
+
+    CSS_PATH = "console.tcss"
+    BINDINGS = keymap.bindings(keymap.APP)
+    COMMANDS: ClassVar = {ConsoleCommands}
+    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-narrow"), (120, "-wide")]
+    TITLE = "pointsman"
+
+    def __init__(
+        self,
+        client: ControlClient,
+        settings: Console,
+        *,
+        attached: bool,
+        commands: Sequence[PaletteCommand] = (),
+        who: str = "",
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.client = client
+        self.attached = attached
+        self.commands = tuple(commands)
+        self.acting = Acting(self, client, who)
+        self._feed = Feed(client, monotonic)
+        self._paused: View | None = None
+        self._painted: tuple[object, ...] = ()
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = settings.theme
+        self.set_class(settings.ascii, "-ascii")
+        self.set_keymap({key: value for key, value in settings.keys.items() if key in keymap.IDS})
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return DARK.variables
+
+    def get_default_screen(self) -> FleetScreen:
+        return FleetScreen()
+
+    def on_mount(self) -> None:
+        for name in sorted(self.settings.keys.keys() - keymap.IDS):
+            self.toast(f"console.keys: there is no action {name!r}", "warning")
+        self.run_worker(self._feed.run(), name="feed", exit_on_error=True)
+        self.set_interval(1 / PAINTS_PER_SECOND, self._tick)
+
+    # -- painting --------------------------------------------------------------------------------------------------
+
+    def live(self) -> View:
+        """The newest, also while the view is frozen."""
+        return self._feed.view()
+
+    def view(self) -> View:
+        """What is to be shown now: the newest, or what was there when the view was frozen."""
+        live = self.live()
+        if self._paused is None:
+            return live
+        past = self._paused
+        return replace(live, snapshot=past.snapshot, now=past.now, events=past.events, paused_at=past.now)
+
+    def _tick(self) -> None:
+        view = self.view()
+        state = (id(view.snapshot), int(view.now), view.stale, view.problem, int(view.retry_in or 0), view.events[-1:])
+        if state != self._painted:
+            self._painted = state
+            screen = self.console_screen
+            if screen.is_mounted:
+                screen.show(view)
+
+    @property
+    def console_screen(self) -> ConsoleScreen:
+        """The uppermost screen that is not a dialog."""
+        return next(screen for screen in reversed(self.screen_stack) if isinstance(screen, ConsoleScreen))
+
+    def toast(self, text: str, severity: SeverityLevel = "information") -> None:
+        """A line that goes away; foreign text in it is never markup."""
+        self.notify(clean(text, self.settings.ascii), severity=severity, markup=False)
+
+    # -- going about -----------------------------------------------------------------------------------------------
+
+    def _go(self, screen: ConsoleScreen | None) -> None:
+        """Back to the fleet, and from there to another screen."""
+        if any(not isinstance(open_, ConsoleScreen) for open_ in self.screen_stack):
+            return
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        if screen is not None:
+            self.push_screen(screen)
+
+    def action_fleet(self) -> None:
+        self._go(None)
+
+    def action_dns(self) -> None:
+        self._go(DnsScreen())
+
+    def action_events(self) -> None:
+        self._go(EventsScreen())
+
+    def open_cluster(self, name: str) -> None:
+        self._go(ClusterScreen(name))
+
+    def action_help(self) -> None:
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self.screen.active_bindings, self.settings.ascii))
+
+    def action_palette(self) -> None:
+        self.action_command_palette()
+
+    def action_pause(self) -> None:
+        self._paused = self.live() if self._paused is None else None
+        self.console_screen.repaint()
+
+    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
+        keys = ", ".join(sorted(f"{binding.id} ({binding.key})" for binding in clashed_bindings))
+        self.toast(f"console.keys: a key is taken twice: {keys}", "warning")
+
+    # -- leaving ---------------------------------------------------------------------------------------------------
+
+    def action_leave(self) -> None:
+        """Attached, the console just goes. In one process leaving stops DNS, so that has to be said in so many words."""
+        if self.attached:
+            self.exit(0)
+        elif not isinstance(self.screen, LeaveScreen):
+            listen = self.live().snapshot
+            self.push_screen(LeaveScreen(listen.listen if listen else (), self.settings.ascii), self._left)
+
+    def _left(self, stop: bool | None) -> None:
+        if stop:
+            self.exit(EXIT_STOP)
+
+    # -- acting ----------------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in keymap.ACTS and self.settings.read_only:
+            return False
+        return super().check_action(action, parameters)
+
+    def act(self, action: str, targets: tuple[str, ...] = ()) -> None:
+        """Open the dialog of an order; the targets are names, fixed now."""
+        if targets or action in ("freeze", "thaw"):
+            self.run_worker(self.acting.act(Action(action), targets), group="order")
+
+    def forget_marks(self, names: frozenset[str]) -> None:
+        """An order to these was carried out."""
+        for screen in self.screen_stack:
+            if isinstance(screen, FleetScreen):
+                screen.unmark(names)
+
+    def action_freeze(self) -> None:
+        self.act("freeze")
+
+    def action_thaw(self) -> None:
+        self.act("thaw")
+
+    def action_undo(self) -> None:
+        self.run_worker(self.acting.undo(), group="order")
+
+    def run_command(self, command: PaletteCommand) -> None:
+        self.run_worker(self._run_command(command), group="commands")
+
+    async def _run_command(self, command: PaletteCommand) -> None:
+        try:
+            self.toast(await command.run())
+        except (PointsmanError, OSError) as error:
+            self.toast(f"{command.name}: {error}", "error")
+
+
+def run_console(
+    client: ControlClient, console: Console, *, attached: bool, commands: Sequence[PaletteCommand] = ()
+) -> int:
+    """Run the console on the main thread until it is left.
+
+    Returns 0 when left with ``q``, and :data:`EXIT_STOP` when the operator asked in so many words to stop the service;
+    the caller decides what then happens to it. With ``attached`` False the latter is the only way out.
+    """
+    app = ConsoleApp(client, console, attached=attached, commands=commands, who=_user())
+    result = app.run()
+    return app.return_code or 0 if result is None else result
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "console"

@@ -1,0 +1,100 @@
+"""The lines at the top of every screen: whose installation, how it stands, how old the data is, what holds now. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from core.snapshot import Snapshot
+from tui import describe
+from tui.feed import View
+from tui.glyphs import STALE, STATES
+from tui.text import Line, Tone, joined, line, plain, wrap
+
+TROUBLES_SHOWN = 3
+
+
+def header_lines(view: View, width: int, read_only: bool) -> list[Line]:
+    """The first line always; then what is out of the ordinary, loudest first."""
+    snapshot = view.snapshot
+    if snapshot is None:
+        return [line(("pointsman", Tone.ACCENT)), _link(view)]
+    lines = [_first(snapshot, view, width, read_only)]
+    if view.stale:
+        lines.append(_link(view))
+    if view.paused_at is not None:
+        text = f" VIEW FROZEN at {describe.clock(view.paused_at)} UTC: what you see is past. p goes on "
+        lines.append(line((text, Tone.NOTICE)))
+    badges = _badges(snapshot)
+    if badges:
+        lines += _flow(badges, width)
+    for trouble in snapshot.trouble[:TROUBLES_SHOWN]:
+        lines.append(line((" TROUBLE ", Tone.ALARM), " ", (wrap(trouble, width - 10, 1)[0], Tone.BAD)))
+    if len(snapshot.trouble) > TROUBLES_SHOWN:
+        lines.append(line((f" and {len(snapshot.trouble) - TROUBLES_SHOWN} more", Tone.BAD)))
+    return lines
+
+
+def _first(snapshot: Snapshot, view: View, width: int, read_only: bool) -> Line:
+    left = joined(
+        [
+            line((snapshot.installation, Tone.ACCENT)),
+            line((" PRODUCTION ", Tone.ALARM)) if snapshot.production else (),
+            line((" READ-ONLY ", Tone.NOTICE)) if read_only else (),
+        ]
+    )
+    age = (f"{STALE.word} {describe.age(view.age)}", Tone.BAD) if view.stale else (describe.age(view.age), Tone.MUTED)
+    right = line((f"{describe.rate(snapshot.dns.rate)} · ", Tone.MUTED), age, " ")
+    counts = _counts(snapshot, view.stale)
+    room = width - len(plain(left)) - len(plain(right)) - 4
+    while counts and len(plain(joined(counts))) > room:
+        counts.pop()
+    middle = joined(counts)
+    gap = max(1, width - len(plain(left)) - 3 - len(plain(middle)) - len(plain(right)))
+    return (*left, ("   ", Tone.TEXT), *middle, (" " * gap, Tone.TEXT), *right)
+
+
+def _counts(snapshot: Snapshot, stale: bool) -> list[Line]:
+    counter = Counter(cluster.state for cluster in snapshot.clusters)
+    states = sorted(counter, key=lambda state: STATES[state].rank)
+    return [
+        line((f"{STATES[s].glyph} {counter[s]} {STATES[s].word}", Tone.MUTED if stale else Tone(STATES[s].tone)))
+        for s in states
+    ]
+
+
+def _link(view: View) -> Line:
+    word = f" {STALE.word} " if view.snapshot else " NO DATA "
+    parts = [line((word, Tone.ALARM)), line(view.problem or "the engine sends nothing new")]
+    if view.retry_in is not None:
+        parts.append(line((f"next try in {int(view.retry_in + 0.999)} s", Tone.WARN)))
+    if view.snapshot:
+        parts.append(line((f"last heard {describe.duration(view.age)} ago", Tone.MUTED)))
+    return joined(parts)
+
+
+def _badges(snapshot: Snapshot) -> list[Line]:
+    badges = []
+    if snapshot.frozen:
+        frozen = snapshot.frozen
+        said = " · ".join(part for part in (f"by {frozen.who or '?'}", frozen.why) if part)
+        badges.append(line((" FROZEN ", Tone.ALARM), (f" {said}", Tone.TEXT)))
+    if snapshot.fail_open:
+        badges.append(line((" FAIL-OPEN ", Tone.ALARM), (f" {' '.join(snapshot.fail_open)}", Tone.TEXT)))
+    if snapshot.suspect_self:
+        badges.append(line((" SUSPECT SELF ", Tone.ALARM), (f" {snapshot.suspect_self}", Tone.TEXT)))
+    if snapshot.shadow:
+        badges.append(line((" SHADOW ", Tone.NOTICE), " nothing is carried out"))
+    if snapshot.starting:
+        badges.append(line((" STARTING ", Tone.NOTICE), " first round of checks"))
+    return badges
+
+
+def _flow(badges: list[Line], width: int) -> list[Line]:
+    """The badges on as few lines as hold them whole; a badge's word is never pushed off the screen by another's text."""
+    lines: list[Line] = []
+    for badge in badges:
+        if lines and len(plain(lines[-1])) + 2 + len(plain(badge)) <= width:
+            lines[-1] = joined([lines[-1], badge])
+        else:
+            lines.append(badge)
+    return lines

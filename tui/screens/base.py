@@ -1,0 +1,108 @@
+"""What all screens of the console share: the header, the painting of a view, verbs that read-only mode lacks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widgets import Footer, Input
+
+from tui import keymap
+from tui.feed import View
+from tui.header import header_lines
+from tui.text import Line
+from tui.widgets.lines import LineView
+
+if TYPE_CHECKING:
+    from tui.app import ConsoleApp
+
+
+class ConsoleScreen(Screen[None]):
+    """A screen between a header and the keys. Subclasses compose ``body`` and paint what they show."""
+
+    AUTO_FOCUS = "#body"
+
+    @property
+    def console(self) -> ConsoleApp:
+        return cast("ConsoleApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        header = self.pane("header", "strip")
+        header.can_focus = False
+        yield header
+        status = self.pane("status", "strip")
+        status.can_focus = False
+        yield status
+        yield from self.body()
+        yield Footer(compact=True, show_command_palette=False)
+
+    def body(self) -> ComposeResult:
+        raise NotImplementedError
+
+    def pane(self, id: str, classes: str | None = None) -> LineView:
+        return LineView(id=id, classes=classes, ascii_only=self.console.settings.ascii)
+
+    def on_screen_resume(self) -> None:
+        self.repaint()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.repaint)
+
+    def repaint(self) -> None:
+        """Paint what the console knows now, without waiting for the next tick."""
+        if self.is_mounted:
+            self.show(self.console.view())
+
+    def show(self, view: View) -> None:
+        """Paint a view: the header here, the rest in :meth:`paint`."""
+        self.set_strip("header", header_lines(view, self.size.width, self.console.settings.read_only))
+        self.set_strip("status", self.status(view))
+        self.paint(view)
+
+    def paint(self, view: View) -> None:
+        raise NotImplementedError
+
+    def status(self, view: View) -> list[Line]:
+        """Lines under the header that tell what is hidden or marked."""
+        return []
+
+    def set_strip(self, id: str, lines: list[Line]) -> None:
+        strip = self.query_one(f"#{id}", LineView)
+        if strip.line_count != len(lines) or not strip.styles.has_rule("height"):
+            strip.styles.height = len(lines)
+        strip.set_lines(lines)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in keymap.ACTS and self.console.settings.read_only:
+            return False
+        return super().check_action(action, parameters)
+
+    # -- verbs: the targets are fixed here, by name, when the key is pressed ---------------------------------------
+
+    def targets(self) -> tuple[str, ...]:
+        return ()
+
+    def action_drain(self) -> None:
+        self.console.act("drain", self.targets())
+
+    def action_erase(self) -> None:
+        self.console.act("erase", self.targets())
+
+    def action_restore(self) -> None:
+        self.console.act("restore", self.targets())
+
+
+class InputLine(Input):
+    """A line of input over the footer that is there only while it is used."""
+
+    def __init__(self, prompt: str, *, id: str) -> None:
+        super().__init__(placeholder=prompt, id=id, compact=True, classes="hidden")
+
+    def open(self) -> None:
+        self.remove_class("hidden")
+        self.focus()
+
+    def close(self) -> None:
+        self.add_class("hidden")
+        self.screen.query_one("#body").focus()
