@@ -55,7 +55,7 @@ class ConsoleApp(App[int]):
     CSS_PATH = "console.tcss"
     BINDINGS = keymap.bindings(keymap.APP)
     COMMANDS: ClassVar = {ConsoleCommands}
-    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-narrow"), (120, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - declared by App as an instance variable
     TITLE = "pointsman"
 
     def __init__(
@@ -164,6 +164,10 @@ class ConsoleApp(App[int]):
     def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
         keys = ", ".join(sorted(f"{binding.id} ({binding.key})" for binding in clashed_bindings))
         self.toast(f"console.keys: a key is taken twice: {keys}", "warning")
+
+    def get_key_display(self, binding: Binding) -> str:
+        shown = super().get_key_display(binding)
+        return shown if shown.isascii() or not self.settings.ascii else binding.key
 
     # -- leaving ---------------------------------------------------------------------------------------------------
 

@@ -187,14 +187,18 @@ def answer_lines(now: AnswerView, without: tuple[str, ...], as_if: AnswerView | 
         lines += [line((title, Tone.NOTICE)), *_sections(as_if, width)]
         gone = [record for record in now.answer if record not in as_if.answer]
         come = [record for record in as_if.answer if record not in now.answer]
-        lines += [line((f"- {record}", Tone.BAD)) for record in gone] + [line((f"+ {record}", Tone.OK)) for record in come]
+        lines += [line((f"- {record}", Tone.BAD)) for record in gone] + [
+            line((f"+ {record}", Tone.OK)) for record in come
+        ]
         lines += [] if gone or come else [line(("the same answer", Tone.MUTED))]
     return section(f"ASKED  {now.name} {now.qtype}", lines)
 
 
 def _sections(view: AnswerView, width: int) -> list[Line]:
     tone = Tone.OK if view.rcode == "NOERROR" else Tone.WARN
-    lines = [line((view.rcode, tone), (f"  serial {view.serial}  {describe.count(len(view.answer), 'answer')}", Tone.MUTED))]
+    lines = [
+        line((view.rcode, tone), (f"  serial {view.serial}  {describe.count(len(view.answer), 'answer')}", Tone.MUTED))
+    ]
     for label, records in (("", view.answer), ("authority  ", view.authority)):
         for record in records:
             lines += wrapped("  " + label, record, width)

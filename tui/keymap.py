@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 
 
 class Command(NamedTuple):
@@ -27,7 +27,7 @@ APP = (
     Command("fleet", "1", "fleet", "All clusters"),
     Command("dns", "2", "dns", "Names, their answers, and a line to ask", True),
     Command("events", "3", "events", "The history", True),
-    Command("palette", "colon,ctrl+p", "commands", "Command palette", True),
+    Command("palette", "colon,ctrl+p", "more", "Command palette", True),
     Command("pause", "p", "pause", "Freeze the view; the engine goes on"),
     Command("undo", "U", "Undo", "Reverse your last order, with a dialog of its own"),
     Command("leave", "q", "leave", "Leave the console", True),
@@ -63,7 +63,9 @@ DNS = (
     Command("back", "escape", "back", "Back", True),
 )
 EVENTS = (
-    Command("filter", "slash", "filter", "Show only what matches: text  !text  event:address_erased  cluster:tokyo", True),
+    Command(
+        "filter", "slash", "filter", "Show only what matches: text  !text  event:address_erased  cluster:tokyo", True
+    ),
     Command("follow", "f", "follow", "Follow the newest event, or stay", True),
     Command("back", "escape", "back", "Drop the filter, then go back", True),
 )
@@ -76,7 +78,7 @@ MOVES = frozenset(c.id for c in LINES)
 IDS = frozenset(c.id for table in (APP, FLEET, CLUSTER, DNS, EVENTS, LINES) for c in table)
 
 
-def bindings(table: tuple[Command, ...]) -> list[Binding]:
+def bindings(table: tuple[Command, ...]) -> list[BindingType]:
     return [
         Binding(c.keys, c.action or c.id, c.label, show=c.shown, priority=c.priority, tooltip=c.help, id=c.id)
         for c in table

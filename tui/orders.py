@@ -152,7 +152,12 @@ def dialog_lines(proposal: Proposal, width: int) -> list[Line]:
             lines += _answer(change, min(names, 28), width)
     lines += _left_to_serve(preview)
     if preview.safe_in > 0:
-        lines.append(line(("caches ", Tone.MUTED), f"every cached answer has expired {describe.duration(preview.safe_in)} after the order"))
+        lines.append(
+            line(
+                ("caches ", Tone.MUTED),
+                f"every cached answer has expired {describe.duration(preview.safe_in)} after the order",
+            )
+        )
     return lines
 
 

@@ -55,8 +55,12 @@ def cluster(
                    tuple(check(kind, n == 1 and kind is Kind.CONTAINERS) for kind in KINDS))
         for n in (1, 2)
     ]  # fmt: skip
-    sources.append(SourceView("rack7", SourceKind.MACHINE, Verdict.OK, NOW - 1, "sh", "", (), (check(Kind.MACHINE, False),)))
-    sources.append(SourceView("router", SourceKind.ROUTER, Verdict.OK, NOW - 0.1, "driver", "", (), (check(Kind.CONFIRM, False),)))
+    sources.append(
+        SourceView("rack7", SourceKind.MACHINE, Verdict.OK, NOW - 1, "sh", "", (), (check(Kind.MACHINE, False),))
+    )
+    sources.append(
+        SourceView("router", SourceKind.ROUTER, Verdict.OK, NOW - 0.1, "driver", "", (), (check(Kind.CONFIRM, False),))
+    )
     inside = state not in OUT
     members = tuple(
         Membership(domain, name, inside, (25 if state is ClusterState.RAMPING else 100) if inside else 0,
@@ -194,7 +198,9 @@ class ScriptedClient:
             after = self._after(order, app)
             left = [m for m in app.memberships if m.in_dns and m.cluster not in order.clusters]
             if after != app.addresses or any(m.cluster in order.clusters for m in app.memberships):
-                changes.append(AnswerChange(app.domain, app.addresses, after, not after, len(left), len(app.memberships)))
+                changes.append(
+                    AnswerChange(app.domain, app.addresses, after, not after, len(left), len(app.memberships))
+                )
         empty = [c.domain for c in changes if not c.after]
         refused = self.refuse or (f"{empty[0]} would have no address" if empty else "")
         grave = order.action is Action.ERASE or len(order.clusters) > 1
@@ -233,7 +239,11 @@ class ScriptedClient:
         return OrderResult(tuple(f"{name}: {order.action.value} accepted" for name in order.clusters), self.now.serial)
 
     def _apply(self, name: str, order: Order) -> None:
-        states = {Action.DRAIN: ClusterState.DRAINED, Action.ERASE: ClusterState.HELD_OUT, Action.RESTORE: ClusterState.OK}
+        states = {
+            Action.DRAIN: ClusterState.DRAINED,
+            Action.ERASE: ClusterState.HELD_OUT,
+            Action.RESTORE: ClusterState.OK,
+        }
         override = None
         if order.action is not Action.RESTORE:
             override = Override(name, order.action, order.who, order.why, self.now.at, order.until)
@@ -248,7 +258,9 @@ class ScriptedClient:
         fqdn = name.rstrip(".") + "."
         app = next((a for a in self.now.apps if a.domain == fqdn), None)
         if app is None:
-            return AnswerView(fqdn, qtype, "NXDOMAIN", (), ("net. 5 IN SOA ns1.net. hostmaster.net. 42 60 60 60 5",), self.now.serial)
+            return AnswerView(
+                fqdn, qtype, "NXDOMAIN", (), ("net. 5 IN SOA ns1.net. hostmaster.net. 42 60 60 60 5",), self.now.serial
+            )
         members = [m for m in app.memberships if m.in_dns and m.cluster not in without]
         lines = tuple(f"{fqdn} {app.ttl} IN {qtype} {a}" for m in members for a in self.view(m.cluster).addresses)
         return AnswerView(fqdn, qtype, "NOERROR", lines, (), self.now.serial, app.memberships)

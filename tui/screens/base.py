@@ -10,8 +10,9 @@ from textual.widgets import Footer, Input
 
 from tui import keymap
 from tui.feed import View
+from tui.glyphs import STALE
 from tui.header import header_lines
-from tui.text import Line
+from tui.text import Line, Tone, line
 from tui.widgets.lines import LineView
 
 if TYPE_CHECKING:
@@ -56,12 +57,19 @@ class ConsoleScreen(Screen[None]):
 
     def show(self, view: View) -> None:
         """Paint a view: the header here, the rest in :meth:`paint`."""
-        self.set_strip("header", header_lines(view, self.size.width, self.console.settings.read_only))
+        self.set_strip("header", header_lines(view, self.size.width - 2, self.console.settings.read_only))
         self.set_strip("status", self.status(view))
         self.paint(view)
 
     def paint(self, view: View) -> None:
         raise NotImplementedError
+
+    def document(self, view: View, lines: list[Line]) -> list[Line]:
+        """The lines as they are; greyed and under a banner when the engine is gone, never as the last green."""
+        if not view.stale:
+            return lines
+        banner = line((f" {STALE.word} ", Tone.ALARM), " what follows is only what was known last")
+        return [banner, *(tuple((text, Tone.MUTED) for text, _ in spans) for spans in lines)]
 
     def status(self, view: View) -> list[Line]:
         """Lines under the header that tell what is hidden or marked."""

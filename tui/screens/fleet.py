@@ -48,11 +48,15 @@ class FleetScreen(ConsoleScreen):
         if self._faults_only:
             parts.append(line(("faults only", Tone.ACCENT)))
         if parts:
-            bad = (f"{fleet.hidden_bad} of them bad", Tone.BAD) if fleet.hidden_bad else ("none of them bad", Tone.MUTED)
+            bad = (
+                (f"{fleet.hidden_bad} of them bad", Tone.BAD) if fleet.hidden_bad else ("none of them bad", Tone.MUTED)
+            )
             parts.append(line((f"{len(fleet.shown)} shown · {fleet.hidden} hidden, ", Tone.MUTED), bad))
         if marks:
             unseen = len(marks - {cluster.name for cluster in fleet.shown})
-            parts.append(line((f"{len(marks)} marked", Tone.ACCENT), (f", {unseen} of them hidden" * bool(unseen), Tone.WARN)))
+            parts.append(
+                line((f"{len(marks)} marked", Tone.ACCENT), (f", {unseen} of them hidden" * bool(unseen), Tone.WARN))
+            )
         return [joined(parts, " · ")] if parts else []
 
     def _select(self, snapshot: Snapshot | None) -> rows.Fleet:
@@ -72,7 +76,7 @@ class FleetScreen(ConsoleScreen):
             column._replace(title=fit(column.title + arrow, min(column.width, len(column.title) + 1)))
             if column.id == sorted_by
             else column
-            for column in rows.fleet_columns(self.size.width, names)
+            for column in rows.fleet_columns(self.size.width, names, any(c.override for c in snapshot.clusters))
         )
         known = frozenset(cluster.name for cluster in snapshot.clusters)
         if not grid.marks <= known:
@@ -87,7 +91,10 @@ class FleetScreen(ConsoleScreen):
             selected.set_lines([line(("Nothing matches.", Tone.MUTED))])
         else:
             width, room = selected.size.width, max(4, selected.size.height)
-            selected.set_lines(rows.selected_lines(snapshot, cluster, view.now, view.stale, width, room))
+            lines = rows.selected_lines(snapshot, cluster, view.now, view.stale, width=width, limit=room)
+            selected.set_lines(
+                [tuple((text, Tone.MUTED) for text, _ in spans) for spans in lines] if view.stale else lines
+            )
         newest = view.events[-max(1, tail.size.height) :]
         tail.set_lines([rows.event_line(event) for event in newest] or [line(("No events yet.", Tone.MUTED))])
 
@@ -164,5 +171,3 @@ class FleetScreen(ConsoleScreen):
         shown = frozenset(cluster.name for cluster in self._fleet.shown)
         self.grid.set_marks(self.grid.marks - shown if shown <= self.grid.marks else self.grid.marks | shown)
         self.repaint()
-
-
