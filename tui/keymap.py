@@ -29,7 +29,7 @@ APP = (
     Command("events", "3", "events", "The history", True),
     Command("palette", "colon,ctrl+p", "more", "Command palette", True),
     Command("pause", "p", "pause", "Freeze the view; the engine goes on"),
-    Command("undo", "U", "Undo", "Reverse your last order, with a dialog of its own"),
+    Command("undo", "U", "Undo", "Undo: reverse your last order, with a dialog of its own"),
     Command("leave", "q", "leave", "Leave the console", True),
     Command("leave_anywhere", "ctrl+q", "leave", "Leave the console, from an input line too", False, "leave", True),
 )
@@ -42,9 +42,9 @@ LINES = (
     Command("bottom", "G,end", "bottom", "Last line"),
 )
 VERBS = (
-    Command("drain", "D", "Drain", "No new clients: out of the answers, sessions go on", True),
-    Command("erase", "E", "Erase", "Out at once and everywhere, until restored by hand", True),
-    Command("restore", "R", "Restore", "Back under automatic control", True),
+    Command("drain", "D", "Drain", "Drain: no new clients, out of the answers, sessions go on", True),
+    Command("erase", "E", "Erase", "Erase: out at once and everywhere, until restored by hand", True),
+    Command("restore", "R", "Restore", "Restore: back under automatic control", True),
 )
 FLEET = (
     *VERBS,

@@ -12,7 +12,7 @@ from core.model import Event, EventName, Verdict
 from core.snapshot import AppView, ClusterView, Snapshot
 from tui import describe
 from tui.filters import Filter, cluster_fields, event_fields, is_bad
-from tui.glyphs import STALE, STATES, Look
+from tui.glyphs import STALE, STATES
 from tui.text import Column, Line, Row, Span, Tone, joined, line, wrapped
 
 MEDIUM, WIDE = 104, 140
@@ -24,7 +24,7 @@ def fleet_columns(width: int, names: int, overrides: bool = False) -> tuple[Colu
     wide = width >= WIDE
     columns = [
         Column("state", "STATE", 12),
-        Column("name", "CLUSTER", max(7, min(names, 28 if wide else 20 if width >= MEDIUM else 12))),
+        Column("name", "CLUSTER", max(8, min(names, 28 if wide else 20 if width >= MEDIUM else 12))),
         Column("internal", "INT", 6, True),
         Column("external", "EXT", 4, True),
     ]
@@ -244,7 +244,3 @@ def event_line(event: Event) -> Line:
 
 def matching(events: Iterable[Event], query: Filter) -> list[Event]:
     return [event for event in events if not query.terms or query.matches(event_fields(event))]
-
-
-def look_of(cluster: ClusterView) -> Look:
-    return STATES[cluster.state]

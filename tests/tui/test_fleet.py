@@ -39,7 +39,6 @@ async def test_at_80x24_nothing_essential_is_cut_off() -> None:
         assert sum(name in "\n".join(lines[:15]) for name in bench.keys) >= 4, "too few rows are left for the fleet"
         for verb in ("Drain", "Erase", "Restore", "help", "leave"):
             assert verb in lines[-1]
-        await bench.press("pause")
 
 
 async def test_the_longest_words_fit_their_columns_at_80_cells() -> None:
@@ -191,6 +190,7 @@ async def test_old_data_is_said_loudly_and_every_row_says_stale() -> None:
     engine = client()
     async with console(engine) as bench:
         bench.time.now += 1.9
+        await bench.see("1 s old")
         assert "STALE" not in bench.text
         bench.time.now += 0.2
         await bench.see("STALE 2 s old", "the engine sends nothing new")
@@ -320,6 +320,6 @@ async def test_read_only_has_no_verbs_at_all() -> None:
         assert "Drain" not in bench.text
         await only_looks(bench)
         await bench.press("question_mark")
-        assert "New clients go elsewhere" not in bench.text
+        assert "no new clients" not in bench.text
         assert "Acts" not in bench.text
     assert not engine.previewed

@@ -45,7 +45,9 @@ def test_a_grave_order_is_typed_and_a_single_drain_or_restore_is_not(
 
 def test_the_dialog_shows_the_difference_of_the_answers_and_what_is_left() -> None:
     change = AnswerChange("svc1.net.", ("192.0.2.1", "192.0.2.2"), ("192.0.2.2",), False, 1, 3)
-    text = body(proposal(Action.DRAIN, "a", preview=replace(PREVIEW, changes=(change,), safe_in=65.0, warnings=("careful",))))
+    text = body(
+        proposal(Action.DRAIN, "a", preview=replace(PREVIEW, changes=(change,), safe_in=65.0, warnings=("careful",)))
+    )
     assert "svc1.net.  192.0.2.1 192.0.2.2" in text
     assert "→ 192.0.2.2" in text
     assert "- 192.0.2.1" in text
@@ -57,7 +59,9 @@ def test_the_dialog_shows_the_difference_of_the_answers_and_what_is_left() -> No
 def test_what_is_left_is_that_of_the_name_that_has_least() -> None:
     rich = AnswerChange("a.net.", ("192.0.2.1",), (), False, 2, 3)
     poor = AnswerChange("b.net.", ("192.0.2.1",), (), False, 0, 3)
-    assert "0 of 3 clusters serve b.net." in body(proposal(Action.DRAIN, "a", preview=replace(PREVIEW, changes=(rich, poor))))
+    assert "0 of 3 clusters serve b.net." in body(
+        proposal(Action.DRAIN, "a", preview=replace(PREVIEW, changes=(rich, poor)))
+    )
 
 
 def test_restore_of_a_cluster_that_still_fails_says_so() -> None:
@@ -76,7 +80,9 @@ def test_what_changed_meanwhile_is_named() -> None:
     old = proposal(Action.DRAIN, "a")
     worse = replace(
         old,
-        targets=(replace(old.targets[0], state=ClusterState.ERASED, override=Override("a", Action.ERASE, "bob", "", NOW)),),
+        targets=(
+            replace(old.targets[0], state=ClusterState.ERASED, override=Override("a", Action.ERASE, "bob", "", NOW)),
+        ),
         preview=replace(PREVIEW, expected=(("a", 2),)),
     )
     said = "\n".join(changes(old, worse))

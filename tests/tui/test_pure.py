@@ -146,7 +146,17 @@ def test_the_header_says_all_that_holds_loudly() -> None:
     )  # fmt: skip
     lines = [plain(spans) for spans in header_lines(View(badges, NOW, 0.1, False), 78, True)]
     text = "\n".join(lines)
-    for word in ("lab-east", "PRODUCTION", "READ-ONLY", "FROZEN", "FAIL-OPEN", "SUSPECT SELF", "SHADOW", "STARTING", "and 2 more"):
+    for word in (
+        "lab-east",
+        "PRODUCTION",
+        "READ-ONLY",
+        "FROZEN",
+        "FAIL-OPEN",
+        "SUSPECT SELF",
+        "SHADOW",
+        "STARTING",
+        "and 2 more",
+    ):
         assert word in text
     assert len(lines[0]) <= 78
     for word in ("FROZEN", "FAIL-OPEN", "SUSPECT SELF", "SHADOW", "STARTING"):

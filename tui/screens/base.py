@@ -24,25 +24,34 @@ class ConsoleScreen(Screen[None]):
 
     AUTO_FOCUS = "#body"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._ready = False
+
     @property
     def console(self) -> ConsoleApp:
         return cast("ConsoleApp", self.app)
 
     def compose(self) -> ComposeResult:
-        header = self.pane("header", "strip")
-        header.can_focus = False
-        yield header
-        status = self.pane("status", "strip")
-        status.can_focus = False
-        yield status
+        yield self.pane("header", "strip")
+        yield self.pane("status", "strip")
         yield from self.body()
         yield Footer(compact=True, show_command_palette=False)
 
     def body(self) -> ComposeResult:
         raise NotImplementedError
 
-    def pane(self, id: str, classes: str | None = None) -> LineView:
-        return LineView(id=id, classes=classes, ascii_only=self.console.settings.ascii)
+    def pane(self, id: str, classes: str) -> LineView:
+        """A view of lines; only a ``column`` takes the focus, so that keys always go to what is being read."""
+        view = LineView(id=id, classes=classes, ascii_only=self.console.settings.ascii)
+        view.can_focus = classes == "column"
+        return view
+
+    def on_mount(self) -> None:
+        self._ready = True
+
+    def on_unmount(self) -> None:
+        self._ready = False
 
     def on_screen_resume(self) -> None:
         self.repaint()
@@ -52,11 +61,12 @@ class ConsoleScreen(Screen[None]):
 
     def repaint(self) -> None:
         """Paint what the console knows now, without waiting for the next tick."""
-        if self.is_mounted:
-            self.show(self.console.view())
+        self.show(self.console.view())
 
     def show(self, view: View) -> None:
-        """Paint a view: the header here, the rest in :meth:`paint`."""
+        """Paint a view, once there is something to paint on: the header here, the rest in :meth:`paint`."""
+        if not self._ready:
+            return
         self.set_strip("header", header_lines(view, self.size.width - 2, self.console.settings.read_only))
         self.set_strip("status", self.status(view))
         self.paint(view)

@@ -40,8 +40,14 @@ class FleetScreen(ConsoleScreen):
     def grid(self) -> Grid:
         return self.query_one("#body", Grid)
 
+    def show(self, view: View) -> None:
+        if view.snapshot is not None:
+            order = rows.ORDERS[self._order]
+            self._fleet = rows.select(view.snapshot, self._query, self._faults_only, order, self._reverse)
+        super().show(view)
+
     def status(self, view: View) -> list[Line]:
-        fleet, marks = self._select(view.snapshot), self.grid.marks
+        fleet, marks = self._fleet, self.grid.marks
         parts = []
         if self._query.terms:
             parts.append(line(("filter ", Tone.MUTED), (self._query.text, Tone.ACCENT)))
@@ -59,17 +65,11 @@ class FleetScreen(ConsoleScreen):
             )
         return [joined(parts, " · ")] if parts else []
 
-    def _select(self, snapshot: Snapshot | None) -> rows.Fleet:
-        if snapshot is None:
-            return rows.Fleet((), 0, 0)
-        return rows.select(snapshot, self._query, self._faults_only, rows.ORDERS[self._order], self._reverse)
-
     def paint(self, view: View) -> None:
         snapshot = view.snapshot
         if snapshot is None:
             return
         grid = self.grid
-        self._fleet = self._select(snapshot)
         names = max((len(cluster.name) for cluster in snapshot.clusters), default=0)
         arrow, sorted_by = "↑" if self._reverse else "↓", rows.ORDERS[self._order].column
         columns = tuple(

@@ -21,7 +21,7 @@ from tui.text import EMPTY, Line, Tone, clean
 STRIPS_KEPT = 4096
 
 
-class LineView(ScrollView, can_focus=True):
+class LineView(ScrollView, can_focus=True, inherit_bindings=False):
     """Lines that can be scrolled; ``fixed`` of them stay at the top. Lines longer than the widget are cut off."""
 
     BINDINGS = keymap.bindings(keymap.LINES)
