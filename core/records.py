@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class RecordTable:
     """All domain names of all apps, with the generation they belong to."""
 
     serial: int
-    apps: Mapping[str, AppRecords] = field(default_factory=lambda: MappingProxyType({}))
+    apps: Mapping[str, AppRecords] = field(default_factory=dict)
 
     def addresses(self, domain: str) -> tuple[str, ...]:
         """The addresses that stand under a domain name now; none where the name is not an app's."""

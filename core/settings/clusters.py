@@ -2,23 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
-from core.settings.base import Address, DomainName, Name, Percent, PositiveSeconds, Seconds, Section
+from core.settings.base import (
+    Address,
+    DomainName,
+    Name,
+    PathRole,
+    Peer,
+    Percent,
+    PositiveSeconds,
+    Regex,
+    Section,
+    Ssh,
+    confirm_target,
+    is_address,
+    status_ranges,
+)
 
 Policy = Literal["all", "failover", "weighted"]
 ConfirmKind = Literal["http", "https", "tcp", "icmp", "dns"]
 Runtime = Literal["crio", "containerd", "docker", "podman"]
 DatabaseKind = Literal["postgresql", "mysql", "redis", "command"]
+Weight = Annotated[int, Field(ge=0, le=10000)]
+
+
+def _pod_pattern(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/([\w.-]+\*?|\*)", value, re.ASCII):
+        raise ValueError('not "namespace/name": write both, with at most one *, at the end')
+    return value
+
+
+def _exit_code(value: object) -> object:
+    return None if value == "any" else value
+
+
+def _json_path(value: str) -> str:
+    if value and not re.fullmatch(r"[^=]+=.*", value):
+        raise ValueError('not path=value: write "status.phase=Ready"')
+    return value
+
+
+def _connections(value: object) -> object:
+    """A number of connections, or a share of the server's own limit as text."""
+    if isinstance(value, str):
+        if re.fullmatch(r"[1-9][0-9]{0,8}", value):
+            return int(value)
+        if re.fullmatch(r"([1-9][0-9]?|100)%", value):
+            return value
+    elif type(value) is int and value > 0:
+        return value
+    raise ValueError('write a number of connections from 1 up, or a share of the server\'s own ("90%")')
 
 
 class Zone(Section):
     """A zone this server is authoritative for. A domain of an app that lies in no zone gets one of its own."""
 
     name: DomainName = Field(description="the zone's name")
-    file: str = Field("", description="static records, an RFC 1035 zone file, relative to this file; empty: none")
+    file: Annotated[str, PathRole.FILE] = Field(
+        "", description="static records, an RFC 1035 zone file, relative to this file; empty: none"
+    )
     primary: DomainName | None = Field(None, description="MNAME of the SOA; default ns1.<zone>")
     contact: DomainName | None = Field(None, description="RNAME of the SOA; default hostmaster.<zone>")
     nameservers: tuple[DomainName, ...] = Field((), description="NS records; default the primary")
@@ -26,17 +72,26 @@ class Zone(Section):
     negative_ttl: int = Field(
         5, ge=0, le=86400, description="how long resolvers may keep NXDOMAIN and NODATA, in seconds"
     )
-    transfer_to: tuple[str, ...] = Field(
+    transfer_to: tuple[Peer, ...] = Field(
         (), description="secondaries that are notified and may transfer, ADDRESS or ADDRESS:PORT"
     )
-    tsig: str = Field("", description="file that holds the TSIG key of the transfers, algorithm:name:base64 (RFC 8945)")
+    tsig: Annotated[str, PathRole.PRIVATE] = Field(
+        "", description="file that holds the TSIG key of the transfers, algorithm:name:base64 (RFC 8945)"
+    )
 
 
 class PodRule(Section):
     """Which pods count, and how many of them a cluster must have."""
 
-    match: str = Field(description='"namespace/name", with * at the end for a prefix')
+    match: Annotated[str, AfterValidator(_pod_pattern)] = Field(
+        description='"namespace/name", with * at the end for a prefix'
+    )
     at_least: int = Field(1, ge=0, description="pods that must be running in a cluster; fewer is an anomaly")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        return {"match": value} if isinstance(value, str) else value
 
 
 class App(Section):
@@ -47,7 +102,7 @@ class App(Section):
     policy: Policy = Field(
         "all", description="all: every serving cluster; failover: the first that serves; weighted: by weights"
     )
-    weights: dict[str, int] = Field({}, description="cluster = weight, for policy weighted; 0 means never")
+    weights: dict[str, Weight] = Field({}, description="cluster = weight, for policy weighted; 0 means never")
     ttl: int | None = Field(None, ge=0, le=86400, description="seconds a resolver may keep an answer; default dns.ttl")
     min_healthy: Percent = Field(
         100, description="share of the app's pods that must be well; below it the cluster is abnormal for this app"
@@ -55,13 +110,13 @@ class App(Section):
     when_all_down: Literal["serve-all", "keep-last"] = Field(
         "serve-all", description="what is answered when every cluster is abnormal (S27)"
     )
-    pods: tuple[str | PodRule, ...] = Field(
-        (), description='which containers count: "namespace/name" or "namespace/prefix*"'
+    pods: tuple[PodRule, ...] = Field(
+        (), description='which containers count: "namespace/name", "namespace/prefix*", or a table as below'
     )
 
     @property
     def pod_rules(self) -> tuple[PodRule, ...]:
-        return tuple(p if isinstance(p, PodRule) else PodRule(match=p, at_least=1) for p in self.pods)
+        return self.pods
 
 
 class Router(Section):
@@ -73,7 +128,7 @@ class Router(Section):
     address: str = Field(
         "", description="haproxy: HOST:PORT or socket path of the runtime API; gateway-api: URL of the API server"
     )
-    credentials: str = Field("", description="gateway-api: kubeconfig or token file")
+    credentials: Annotated[str, PathRole.PRIVATE] = Field("", description="gateway-api: kubeconfig or token file")
 
 
 class Confirm(Section):
@@ -82,6 +137,7 @@ class Confirm(Section):
     kind: ConfirmKind = Field("http", description="what is sent")
     target: str = Field(
         "",
+        validate_default=True,
         description="http(s): [HOST[:PORT]]/path; tcp, dns: [HOST]:PORT; icmp: HOST; host default: the cluster's first address",
     )
     host: str = Field(
@@ -101,6 +157,22 @@ class Confirm(Section):
         True, description="https: verify the certificate for the host; false only for a router without one"
     )
 
+    @field_validator("target")
+    @classmethod
+    def _target_fits_the_kind(cls, value: str, info: ValidationInfo) -> str:
+        confirm_target(info.data.get("kind", "http"), value)
+        return value
+
+    @field_validator("expect")
+    @classmethod
+    def _expect_fits_the_kind(cls, value: str, info: ValidationInfo) -> str:
+        kind = info.data.get("kind")
+        if kind in ("http", "https"):
+            status_ranges(value)
+        elif kind == "dns" and not is_address(value):
+            raise ValueError("not an address: for kind dns write the one that the answer must hold")
+        return value
+
 
 class CustomCheck(Section):
     """A command of your own, run like the six; it can also take the place of one (kind)."""
@@ -111,17 +183,21 @@ class CustomCheck(Section):
         "command", description="the check it stands for; another kind replaces the built-in one"
     )
     contains: str = Field("", description="well when the output contains this")
-    matches: str = Field("", description="well when a line matches this regular expression")
-    json_path: str = Field("", description='well when the JSON output has this value: "status.phase=Ready"')
+    matches: Regex = Field("", description="well when a line matches this regular expression")
+    json_path: Annotated[str, AfterValidator(_json_path)] = Field(
+        "", description='well when the JSON output has this value: "status.phase=Ready"'
+    )
     min_lines: int = Field(0, ge=0, description="well when the output has at least so many lines that are not empty")
-    exit_code: int | None = Field(0, description="the exit code of a well check; remove to ignore it")
+    exit_code: Annotated[int | None, BeforeValidator(_exit_code)] = Field(
+        0, description='the exit code of a well check; "any": it does not count'
+    )
 
 
 class Node(Section):
     """A worker node (S1)."""
 
     name: Name = Field(description="its name on the screen")
-    ssh: str = Field("", description="[user@]host[:port]; the user's default is ssh.user")
+    ssh: Ssh = Field("", description="[user@]host[:port]; the user's default is ssh.user")
     local: bool = Field(False, description="run the checks on this machine, without SSH")
     runtime: Runtime = Field("containerd", description="container runtime")
     checks: tuple[Literal["containers", "routes", "vswitch", "runtime"], ...] | None = Field(
@@ -138,7 +214,7 @@ class Machine(Section):
     """A physical machine that runs nodes as virtual machines (S8)."""
 
     name: Name = Field(description="its name on the screen")
-    ssh: str = Field("", description="[user@]host[:port]")
+    ssh: Ssh = Field("", description="[user@]host[:port]")
     local: bool = Field(False, description="run virsh on this machine, without SSH")
     uri: str = Field("qemu:///system", description="libvirt connection URI")
     domains: dict[str, str] = Field(
@@ -155,14 +231,16 @@ class Database(Section):
         SecretStr(""),
         description="postgresql://, mysql://, redis:// URL; better dsn_file, so that no password stands here",
     )
-    dsn_file: str = Field("", description="file that holds the dsn, relative to this file")
+    dsn_file: Annotated[str, PathRole.PRIVATE] = Field("", description="file that holds the dsn, relative to this file")
     command: str = Field(
         "",
         description="kind command: shell command on this machine; exit code 0 is well; a number on its first line counts as connections",
     )
     interval: PositiveSeconds = Field(0.25, description="seconds from one question to the next")
     timeout: PositiveSeconds = Field(1.0, description="seconds without an answer until it counts as silent")
-    max_connections: int | str = Field("90%", description='limit: a number, or a share of the server\'s own ("90%")')
+    max_connections: Annotated[int | str, BeforeValidator(_connections)] = Field(
+        "90%", description='limit: a number, or a share of the server\'s own ("90%")'
+    )
 
 
 class Cluster(Section):
@@ -170,7 +248,7 @@ class Cluster(Section):
 
     name: Name = Field(description="its name everywhere")
     addresses: tuple[Address, ...] = Field(min_length=1, description="addresses of its router: what DNS answers")
-    weight: int = Field(100, ge=0, le=10000, description="weight for policy weighted; 0 means never (S35)")
+    weight: Weight = Field(100, description="weight for policy weighted; 0 means never (S35)")
     tags: tuple[str, ...] = Field((), description="words to filter by")
     router: Router = Field(Router(), description="its ingress")
     confirm: Confirm | None = Field(
@@ -191,6 +269,5 @@ __all__ = [
     "Node",
     "PodRule",
     "Router",
-    "Seconds",
     "Zone",
 ]

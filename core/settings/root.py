@@ -1,9 +1,11 @@
-"""The whole settings object. Precedence: flags over environment over file over defaults (pydantic-settings)."""
+"""The whole settings object, as the parts of the program get it. Where its values come from: :mod:`core.settings.load`."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.settings.clusters import App, Cluster, Zone
 from core.settings.sections import Alerts, Console, Control, Detection, Dns, Log, Recovery, Safety, Ssh, Store
@@ -29,3 +31,25 @@ class Settings(BaseSettings):
     console: Console = Field(Console(), description="the console")
     log: Log = Field(Log(), description="logs")
     alerts: Alerts = Field(Alerts(), description="alerts")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what it is given: load() reads flags, environment and file, and knows where each value stood."""
+        return (init_settings,)
+
+    @property
+    def control_socket(self) -> Path:
+        """The Unix socket of the control API."""
+        return Path(self.control.socket or Path(self.store.directory) / "control.sock")
+
+    @property
+    def log_file(self) -> Path:
+        """The file that logs go to while the console has the screen."""
+        return Path(self.log.file or Path(self.store.directory) / "pointsman.log")

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
-from core.settings.base import Percent, PositiveSeconds, Seconds, Section
+from core.model import EventName
+from core.settings.base import ListenAddress, PathRole, Percent, PositiveSeconds, Seconds, Section
+from core.settings.base import Ssh as SshAddress
 
 CheckKind = Literal["containers", "routes", "vswitch", "runtime", "machine", "database", "command"]
+
+
+def _ramp(value: tuple[int, ...]) -> tuple[int, ...]:
+    if list(value) != sorted(set(value)) or value[-1] != 100:
+        raise ValueError("steps must ascend and end in 100, as in [10, 25, 50, 100]")
+    return value
+
+
+def _event(value: str) -> str:
+    if value not in set(EventName):
+        raise ValueError(f"no such event; write one of {', '.join(EventName)}")
+    return value
+
+
+def _url(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("not a URL: write https://…")
+    return value
 
 
 class DnsLimits(Section):
@@ -29,7 +49,7 @@ class DnsLimits(Section):
 class Dns(Section):
     """The DNS server."""
 
-    listen: tuple[str, ...] = Field(
+    listen: tuple[ListenAddress, ...] = Field(
         ("127.0.0.1:5353",), min_length=1, description="ADDRESS:PORT, [IPv6]:PORT; UDP and TCP"
     )
     ttl: int = Field(5, ge=0, le=86400, description="seconds a resolver may keep an app's answer")
@@ -102,8 +122,8 @@ class Recovery(Section):
     flap_window: PositiveSeconds = Field(
         600.0, description="each erase within this time after a return doubles the hold"
     )
-    hold_limit: PositiveSeconds = Field(300.0, description="up to this")
-    ramp: tuple[Percent, ...] = Field(
+    hold_limit: PositiveSeconds = Field(300.0, description="the hold never grows beyond this")
+    ramp: Annotated[tuple[Percent, ...], AfterValidator(_ramp)] = Field(
         (10, 25, 50, 100), min_length=1, description="shares of answers, step by step; the last must be 100"
     )
     ramp_step: Seconds = Field(10.0, description="seconds of one step")
@@ -127,11 +147,15 @@ class Ssh(Section):
     """SSH (asyncssh)."""
 
     user: str = Field("pointsman", description="user on the nodes")
-    keys: tuple[str, ...] = Field(
+    keys: Annotated[tuple[str, ...], PathRole.PRIVATE] = Field(
         (), description="private key files, relative to this file; default ~/.ssh/id_ed25519 and the like"
     )
-    passphrase_file: str = Field("", description="file that holds the passphrase of the keys")
-    known_hosts: str = Field("~/.ssh/known_hosts", description="host keys that are trusted, relative to this file")
+    passphrase_file: Annotated[str, PathRole.PRIVATE] = Field(
+        "", description="file that holds the passphrase of the keys"
+    )
+    known_hosts: Annotated[str, PathRole.HOST_KEYS] = Field(
+        "~/.ssh/known_hosts", description="host keys that are trusted, relative to this file"
+    )
     insecure_accept_any_host_key: bool = Field(
         False, description="true: trust whoever answers. Only for a throw-away lab"
     )
@@ -139,14 +163,14 @@ class Ssh(Section):
     connects_total: int = Field(32, ge=1, description="connects under way at once in all")
     connect_timeout: PositiveSeconds = Field(5.0, description="seconds until a connect is given up")
     backoff: PositiveSeconds = Field(0.25, description="seconds before the first new attempt; doubles, with jitter")
-    backoff_limit: PositiveSeconds = Field(15.0, description="up to this")
-    jump: str = Field("", description="[user@]host[:port] to go through; empty: none")
+    backoff_limit: PositiveSeconds = Field(15.0, description="the wait never grows beyond this")
+    jump: SshAddress = Field("", description="[user@]host[:port] to go through; empty: none")
 
 
 class Store(Section):
     """State and history (SQLite)."""
 
-    directory: str = Field(
+    directory: Annotated[str, PathRole.CREATED] = Field(
         "~/.local/state/pointsman", description="where state lives, relative to this file; created with mode 0700"
     )
     keep_events: int = Field(100000, ge=1000, description="events that are kept")
@@ -155,9 +179,11 @@ class Store(Section):
 class Control(Section):
     """The control API."""
 
-    socket: str = Field("", description="Unix socket, mode 0600; default control.sock in store.directory")
-    tcp: str = Field("", description="ADDRESS:PORT to listen on as well; needs a token")
-    token_file: str = Field("", description="file that holds the token")
+    socket: Annotated[str, PathRole.CREATED] = Field(
+        "", description="Unix socket, mode 0600; default control.sock in store.directory"
+    )
+    tcp: ListenAddress = Field("", description="ADDRESS:PORT to listen on as well; needs a token")
+    token_file: Annotated[str, PathRole.PRIVATE] = Field("", description="file that holds the token")
 
 
 class Console(Section):
@@ -176,16 +202,20 @@ class Log(Section):
 
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged")
     format: Literal["text", "json"] = Field("text", description="one line an event")
-    file: str = Field("", description="with the console: the file; default pointsman.log in store.directory")
+    file: Annotated[str, PathRole.CREATED] = Field(
+        "", description="with the console: the file; default pointsman.log in store.directory"
+    )
 
 
 class Webhook(Section):
     """One receiver of alerts."""
 
-    url: str = Field(description="where events are posted as JSON")
-    events: tuple[str, ...] = Field(("address_erased", "fail_open", "suspect_self"), description="which")
+    url: Annotated[str, AfterValidator(_url)] = Field(description="where events are posted as JSON")
+    events: tuple[Annotated[str, AfterValidator(_event)], ...] = Field(
+        ("address_erased", "fail_open", "suspect_self"), description="names of the events that are posted"
+    )
     secret: SecretStr = Field(SecretStr(""), description="key of the signature; better secret_file")
-    secret_file: str = Field("", description="file that holds it")
+    secret_file: Annotated[str, PathRole.PRIVATE] = Field("", description="file that holds it")
 
 
 class Alerts(Section):

@@ -1,0 +1,66 @@
+# Every target does its own set-up: a virtual environment in .venv, filled from the lock files.
+# Needs python3 (3.11 or newer) and make. `make lock` needs uv and is for those who change the dependencies.
+PYTHON ?= python3
+BIN := .venv/bin
+EXTRAS := --extra postgresql --extra mysql --extra redis --group build
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header $(EXTRAS)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+.PHONY: demo test lint bench bench-failover bench-idle bench-dns lock clean
+
+demo: .venv/.runtime
+	@$(BIN)/pointsman demo $(ARGS)
+
+test: lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: bench-failover bench-dns
+
+bench-failover: .venv/.dev
+	$(BIN)/python -m bench.failover $(ARGS)
+
+bench-idle: .venv/.dev
+	$(BIN)/python -m bench.idle $(ARGS)
+
+bench-dns: .venv/.dev
+	$(BIN)/python -m bench.dns $(ARGS)
+
+lock:
+	$(COMPILE) -o requirements.lock
+	$(COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps are written last: a set-up that was cut short is done again.
+.venv/.runtime: requirements.lock
+.venv/.dev: requirements-dev.lock
+.venv/.runtime .venv/.dev: pyproject.toml .venv/.made
+	@echo "installing $(filter %.lock,$^) into .venv"
+	@$(BIN)/python -m pip install -q --require-hashes -r $(filter %.lock,$^)
+	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip check -q
+	@touch $@
+
+.venv/.made:
+	@command -v $(PYTHON) >/dev/null || { echo "pointsman needs Python 3.11 or newer, and there is no $(PYTHON)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "pointsman needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V): try make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then \
+	    apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends python3-venv; \
+	  else \
+	    echo "$(PYTHON) cannot make virtual environments: on Debian, sudo apt-get install python3-venv" >&2; exit 1; \
+	  fi
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv
+	@touch $@

@@ -1,0 +1,163 @@
+"""The commands that start something: run, demo, attach, check, lab."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from core.cli.find import control_socket, demo_directory, settings_file
+from core.cli.output import Socket, ask, say, table
+from core.errors import ConfigError
+from core.model import Evidence, Result, Verdict
+
+Config = Annotated[Path | None, typer.Option("--config", help="The settings file.", metavar="FILE")]
+Headless = Annotated[bool, typer.Option("--headless", help="No console: resolver and monitor, logs to stderr.")]
+LogFormat = Annotated[str | None, typer.Option("--log-format", help="text or json.", metavar="FORMAT")]
+ControlTcp = Annotated[
+    str | None,
+    typer.Option("--control-tcp", help="Control API on ADDRESS:PORT as well; needs a token.", metavar="PLACE"),
+]
+
+
+PROBE_WITHIN = 30.0
+"""Seconds for one round of every check."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    for command in (run, demo, attach, check):
+        app.command()(command)
+    app.command(
+        help="Faults in a running demo: break, mend, list.",
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    )(lab)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        try:
+            say(f"pointsman {installed_version('pointsman')}")
+        except PackageNotFoundError:
+            say("pointsman, not installed")
+        raise typer.Exit(0)
+
+
+def start(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version.")
+    ] = False,
+) -> None:
+    """Without a command: run."""
+    del version
+    if context.invoked_subcommand is None:
+        raise typer.Exit(run())
+
+
+def run(
+    config: Config = None,
+    headless: Headless = False,
+    log_format: LogFormat = None,
+    control_tcp: ControlTcp = None,
+    socket: Socket = None,
+) -> int:
+    """Watch, decide and answer, with the console at a terminal."""
+    return _run(_settings_file(config), headless, _flags(log_format, control_tcp, socket))
+
+
+def demo(
+    directory: Annotated[Path | None, typer.Option("--dir", help="Where its state and socket live.")] = None,
+    dns_port: Annotated[int, typer.Option(min=0, max=65535, help="DNS port on 127.0.0.1.")] = 5300,
+    headless: Headless = False,
+    log_format: LogFormat = None,
+) -> int:
+    """Clusters of this machine's own making, and the console on them."""
+    place = (directory or demo_directory()).expanduser().absolute()
+    lab = import_module("core.lab.demo")
+    with lab.running(place, dns_port=dns_port) as config:
+        return _run(config, headless, _flags(log_format, None, None), lab.palette(place))
+
+
+def attach(config: Config = None, socket: Socket = None) -> int:
+    """The console on a running process."""
+    place = control_socket(socket)
+    ask(place, lambda client: client.snapshot())
+    from core.control.remote import RemoteClient  # noqa: PLC0415  # only here
+
+    console = _load(settings_file(config), {}).console
+    return int(import_module("tui.app").run_console(RemoteClient(place), console, attached=True))
+
+
+def check(
+    config: Config = None,
+    probe: Annotated[bool, typer.Option("--probe", help="Run every check once.")] = False,
+) -> int:
+    """Check the settings; each error with its place."""
+    from core.settings.load import problems  # noqa: PLC0415  # as in _load
+
+    path = _settings_file(config)
+    found = problems(path)
+    if errors := [str(problem) for problem in found if not problem.note]:
+        raise ConfigError(*errors)
+    say(*(f"note: {problem}" for problem in found))
+    settings = _load(path, {})
+    say(f"{path or 'environment'}: {len(settings.cluster)} clusters, {len(settings.app)} apps, no errors")
+    if not probe:
+        return 0
+    results: list[Result] = asyncio.run(import_module("core.app").probe_once(settings, PROBE_WITHIN))
+    rows = [_outcome(result) for result in results]
+    say("", *table(("CHECK", "VERDICT", "TOOK", "SAID"), rows))
+    return int(any(verdict is not Verdict.OK for _, verdict, *_ in rows))
+
+
+def lab(context: typer.Context) -> int:
+    """Everything behind ``lab`` is read by the lab's own commands."""
+    command = typer.main.get_command(import_module("core.lab.cli").app)
+    return int(command.main(context.args, prog_name="pointsman lab", standalone_mode=False) or 0)
+
+
+def _settings_file(given: Path | None) -> Path | None:
+    path = settings_file(given)
+    if path is None and "POINTSMAN_CLUSTER" not in os.environ:
+        raise ConfigError(
+            "no settings file: name one with --config, or make config.toml from config.example.toml;"
+            " `pointsman demo` needs none"
+        )
+    return path
+
+
+def _run(config: Path | None, headless: bool, flags: dict[str, object], commands: Sequence[object] = ()) -> int:
+    settings = _load(config, flags)
+    headless = headless or not (sys.stdin.isatty() and sys.stdout.isatty())
+    run = import_module("core.app").run
+    return int(run(settings, headless=headless, config=config, flags=flags, commands=commands))
+
+
+def _flags(log_format: str | None, control_tcp: str | None, socket: Path | None) -> dict[str, object]:
+    return {
+        "log.format": log_format,
+        "control.tcp": control_tcp,
+        "control.socket": None if socket is None else str(socket),
+    }
+
+
+def _load(path: Path | None, flags: dict[str, object]) -> Any:
+    from core.settings.load import load  # noqa: PLC0415  # pydantic is slow to import; most commands do without
+
+    return load(path, flags)
+
+
+def _outcome(result: Result) -> tuple[str, Verdict, str, str]:
+    took = f"{result.took * 1000:.0f} ms"
+    if isinstance(result, Evidence):
+        return str(result.check), Verdict.OK if result.healthy else Verdict.FAIL, took, result.said
+    return str(result.check), Verdict.UNKNOWN, took, result.reason

@@ -1,0 +1,213 @@
+"""What each route of the control API does: reads the request, asks the control client, answers JSON.
+
+Called by :mod:`core.control.server`, which turns the errors raised here into answers. Must not import the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pwd
+import socket as sockets
+import struct
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from core.control.client import ControlClient
+from core.control.openapi import document
+from core.control.routes import AnswersQuery, EventsQuery, OrderBody, OrdersBody, Ready, Said
+from core.errors import CommandRefused, PointsmanError
+from core.model import Action, Order
+from core.snapshot import Snapshot, Update
+
+_STREAMS = 64
+_SLOW = 5.0  # seconds for a stream's reader to take a message
+_CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_log = structlog.get_logger()
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def answer(value: object, status: int = 200) -> web.Response:
+    """The value as JSON."""
+    return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")
+
+
+class Handlers:
+    """The operations of one server, by the names that the routes give them."""
+
+    def __init__(self, client: ControlClient, ready: Callable[[], bool], version: str) -> None:
+        self._client = client
+        self._ready = ready
+        self._version = version
+        self._streams: set[web.WebSocketResponse] = set()
+        self._events: Counter[str] = Counter()
+        self._counted = 0
+        self._counting = asyncio.Lock()
+
+    def by_name(self) -> dict[str, Handler]:
+        """Every handler."""
+        return {
+            "snapshot": self._snapshot,
+            "events": self._history,
+            "stream": self._stream,
+            **{action: partial(self._order_one, Action(action)) for action in ("drain", "erase", "restore")},
+            **{action: partial(self._order_all, Action(action)) for action in ("freeze", "thaw")},
+            "orders": self._orders,
+            "preview": self._preview,
+            "reload": self._reload,
+            "answers": self._answers,
+            "openapi": self._openapi,
+            "metrics": self._metrics,
+            "healthz": self._healthz,
+            "readyz": self._readyz,
+        }
+
+    async def stop_streams(self) -> None:
+        """Tell every reader of the stream that it ends."""
+        closing = (ws.close(code=WSCloseCode.GOING_AWAY, message=b"pointsman stops") for ws in self._streams)
+        await asyncio.gather(*closing, return_exceptions=True)
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    async def _snapshot(self, _: web.Request) -> web.Response:
+        return answer(await self._client.snapshot())
+
+    async def _history(self, request: web.Request) -> web.Response:
+        query = _query(request, EventsQuery)
+        return answer(await self._client.events(**msgspec.structs.asdict(query)))
+
+    async def _answers(self, request: web.Request) -> web.Response:
+        query = _query(request, AnswersQuery)
+        without = tuple(filter(None, query.without.split(",")))
+        _known(await self._client.snapshot(), without)
+        try:
+            view = await self._client.answers(request.match_info["domain"], query.type.upper(), without)
+        except CommandRefused as error:
+            raise web.HTTPNotFound(text=error.reason) from error
+        if view.rcode == "REFUSED":
+            raise web.HTTPNotFound(text=f"{view.name} lies in no zone of this server: DNS answers REFUSED")
+        return answer(view)
+
+    async def _openapi(self, _: web.Request) -> web.Response:
+        return answer(document(self._version))
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return answer(Said("alive"))
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        ready = self._ready()
+        return answer(Ready(ready), 200 if ready else 503)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        from core.control import metrics  # noqa: PLC0415  # only who is scraped pays for the import
+
+        snapshot = await self._client.snapshot()
+        async with self._counting:
+            since = 0.0 if self._counted else snapshot.started_at
+            for event in await self._client.events(since=since, after=self._counted, limit=100_000):
+                self._events[event.name] += 1
+                self._counted = max(self._counted, event.id)
+        return web.Response(body=metrics.render(snapshot, self._events), headers={"Content-Type": metrics.CONTENT_TYPE})
+
+    # --- the stream -----------------------------------------------------------------------------------------------
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        if len(self._streams) >= _STREAMS:
+            raise web.HTTPServiceUnavailable(text=f"{_STREAMS} streams are open already")
+        ws = web.WebSocketResponse(heartbeat=20.0, timeout=1.0, max_msg_size=1024, compress=False)
+        self._streams.add(ws)
+        try:
+            await ws.prepare(request)
+            async with asyncio.TaskGroup() as group:
+                sending = group.create_task(self._send(ws, request.transport))
+                async for _ in ws:  # nothing is expected; this ends when either side closes
+                    pass
+                sending.cancel()
+        finally:
+            self._streams.discard(ws)
+        return ws
+
+    async def _send(self, ws: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
+        """A reader that does not keep up is dropped: it starts anew with a whole snapshot, and nothing piles up here."""
+        updates: AsyncIterator[Update] = self._client.stream()
+        reason = "the engine ended the stream"
+        try:
+            async for update in updates:
+                text = msgspec.json.encode(update)
+                try:
+                    async with asyncio.timeout(_SLOW):
+                        await ws.send_frame(text, WSMsgType.TEXT)
+                except (TimeoutError, ConnectionError):
+                    if transport is not None:
+                        transport.abort()
+                    return
+        except PointsmanError as error:
+            reason = str(error)
+        except Exception as error:
+            _log.exception("control_stream_failed")
+            reason = f"a defect of pointsman: {type(error).__name__}"
+        finally:
+            if (close := getattr(updates, "aclose", None)) is not None:  # generators have it, other iterators may not
+                await close()
+        await ws.close(code=WSCloseCode.INTERNAL_ERROR, message=reason.encode()[:120])
+
+    # --- orders ---------------------------------------------------------------------------------------------------
+
+    async def _order_one(self, action: Action, request: web.Request) -> web.Response:
+        body = await _body(request, OrderBody)
+        return answer(await self._client.order(await self._order(request, body, action, (request.match_info["name"],))))
+
+    async def _order_all(self, action: Action, request: web.Request) -> web.Response:
+        body = await _body(request, OrderBody)
+        return answer(await self._client.order(await self._order(request, body, action, ())))
+
+    async def _orders(self, request: web.Request) -> web.Response:
+        body = await _body(request, OrdersBody)
+        return answer(await self._client.order(await self._order(request, body, body.action, body.clusters)))
+
+    async def _preview(self, request: web.Request) -> web.Response:
+        body = await _body(request, OrdersBody)
+        return answer(await self._client.preview(await self._order(request, body, body.action, body.clusters)))
+
+    async def _reload(self, _: web.Request) -> web.Response:
+        return answer(Said(await self._client.reload()))
+
+    async def _order(self, request: web.Request, body: OrderBody, action: Action, clusters: tuple[str, ...]) -> Order:
+        if bool(clusters) is (action in {Action.FREEZE, Action.THAW}):
+            raise msgspec.ValidationError(f"{action} names {'no' if clusters else 'the'} clusters - at `$.clusters`")
+        snapshot = await self._client.snapshot()
+        _known(snapshot, clusters)
+        return body.order(action, clusters, await _peer(request), snapshot.at)
+
+
+def _known(snapshot: Snapshot, clusters: tuple[str, ...]) -> None:
+    names = [cluster.name for cluster in snapshot.clusters]
+    for unknown in set(clusters).difference(names):
+        raise web.HTTPNotFound(text=f"there is no cluster {unknown!r}; there are: {', '.join(names)}")
+
+
+def _query(request: web.Request, shape: type[T]) -> T:
+    return msgspec.convert(dict(request.query), shape, strict=False)
+
+
+async def _body(request: web.Request, shape: type[T]) -> T:
+    return msgspec.json.decode(await request.read() or b"{}", type=shape)
+
+
+async def _peer(request: web.Request) -> str:
+    """Who asks: the user behind the Unix socket, as the kernel tells; over TCP the address."""
+    peer: Any = request.transport.get_extra_info("socket") if request.transport else None
+    if peer is None or peer.family != sockets.AF_UNIX:
+        return f"token from {request.remote}"
+    credentials = peer.getsockopt(sockets.SOL_SOCKET, sockets.SO_PEERCRED, _CREDENTIALS.size)
+    _, uid, _ = _CREDENTIALS.unpack(credentials)
+    try:
+        return (await asyncio.to_thread(pwd.getpwuid, uid)).pw_name  # may ask a directory over the network
+    except KeyError:
+        return f"uid {uid}"

@@ -1,0 +1,153 @@
+"""The socket form of the control client: HTTP and JSON over the Unix socket of a running process.
+
+Used by the commands and by an attached console; each client belongs to the event loop it is first used on.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+
+from core.control.routes import Refusal, Said
+from core.errors import CommandRefused, NotRunning, PointsmanError
+from core.model import Event, Order, OrderResult
+from core.snapshot import AnswerView, Preview, Snapshot, Update
+
+_DEADLINE = aiohttp.ClientTimeout(total=15.0, sock_connect=3.0)
+_QUIET = 10.0  # seconds; the stream speaks at least twice a second
+_LARGEST_MESSAGE = 64 << 20  # octets
+T = TypeVar("T")
+
+
+class RemoteClient:
+    """A :class:`core.control.client.ControlClient` of the process behind ``socket``."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+        self._opened: aiohttp.ClientSession | None = None
+
+    async def snapshot(self) -> Snapshot:
+        return await self._ask("GET", "/v1/snapshot", Snapshot)
+
+    async def events(
+        self, *, since: float = 0.0, after: int = 0, cluster: str = "", name: str = "", limit: int = 500
+    ) -> list[Event]:
+        query = {"since": repr(since), "after": str(after), "cluster": cluster, "name": name, "limit": str(limit)}
+        return await self._ask("GET", "/v1/events", list[Event], query)
+
+    async def preview(self, order: Order) -> Preview:
+        return await self._ask("POST", "/v1/preview", Preview, body=_body(order))
+
+    async def order(self, order: Order) -> OrderResult:
+        """Carry out an order. One with a key is sent once more when the connection breaks; it is carried out once."""
+        try:
+            return await self._ask("POST", *_place(order))
+        except NotRunning:
+            if not order.key:
+                raise
+        return await self._ask("POST", *_place(order))
+
+    async def answers(self, name: str, qtype: str = "A", without: tuple[str, ...] = ()) -> AnswerView:
+        query = {"type": qtype, "without": ",".join(without)}
+        return await self._ask("GET", f"/v1/answers/{quote(name, safe='')}", AnswerView, query)
+
+    async def reload(self) -> str:
+        return (await self._ask("POST", "/v1/reload", Said)).said
+
+    async def metrics(self) -> str:
+        """The text that Prometheus reads."""
+        return (await self._read("GET", "/metrics")).decode()
+
+    async def stream(self) -> AsyncIterator[Update]:
+        try:
+            async with self._session.ws_connect(
+                "/v1/stream", max_msg_size=_LARGEST_MESSAGE, timeout=aiohttp.ClientWSTimeout(ws_close=1.0)
+            ) as ws:
+                while True:
+                    message = await ws.receive(timeout=_QUIET)
+                    if message.type is not aiohttp.WSMsgType.TEXT:
+                        break
+                    yield msgspec.json.decode(message.data, type=Update)
+                reason = f"the stream ended: {message.extra or 'the connection was closed'}"
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._not_running(error) from error
+        except msgspec.DecodeError as error:
+            raise _other_version(error) from error
+        raise NotRunning(reason)
+
+    async def close(self) -> None:
+        if self._opened is not None:
+            await self._opened.close()
+            self._opened = None
+
+    @property
+    def _session(self) -> aiohttp.ClientSession:
+        if self._opened is None:
+            self._opened = aiohttp.ClientSession(
+                "http://pointsman", connector=aiohttp.UnixConnector(str(self._socket)), timeout=_DEADLINE
+            )
+        return self._opened
+
+    async def _ask(
+        self, method: str, path: str, shape: type[T], query: Mapping[str, str] | None = None, body: object = None
+    ) -> T:
+        text = await self._read(method, path, query, body)
+        try:
+            return msgspec.json.decode(text, type=shape)
+        except msgspec.DecodeError as error:
+            raise _other_version(error) from error
+
+    async def _read(self, method: str, path: str, query: Mapping[str, str] | None = None, body: object = None) -> bytes:
+        data = None if body is None else msgspec.json.encode(body)
+        try:
+            async with self._session.request(method, path, params=query, data=data) as response:
+                text = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._not_running(error) from error
+        if response.status < 400:
+            return text
+        try:
+            refusal = msgspec.json.decode(text, type=Refusal)
+        except msgspec.DecodeError as error:
+            raise _other_version(error) from error
+        if response.status < 500:
+            raise CommandRefused(refusal.error, refusal.revision)
+        raise (NotRunning if response.status in {503, 504} else PointsmanError)(refusal.error)
+
+    def _not_running(self, error: Exception) -> NotRunning:
+        match error:
+            case TimeoutError():
+                return NotRunning(f"the pointsman behind {self._socket} does not answer in time")
+            case OSError(errno=errno.EACCES):
+                return NotRunning(f"{self._socket} belongs to another user; ask as that user, or with sudo")
+        return NotRunning(
+            f"no pointsman answers on {self._socket}; start one with `pointsman run` or `pointsman demo`,"
+            " or say where it is with --socket"
+        )
+
+
+def _place(order: Order) -> tuple[str, type[OrderResult], None, dict[str, Any]]:
+    return "/v1/orders", OrderResult, None, _body(order)
+
+
+def _body(order: Order) -> dict[str, Any]:
+    return {
+        "action": order.action,
+        "clusters": order.clusters,
+        "who": order.who,
+        "why": order.why,
+        "until": order.until,
+        "expected": dict(order.expected),
+        "key": order.key,
+        "force": order.force,
+    }
+
+
+def _other_version(error: Exception) -> PointsmanError:
+    return PointsmanError(f"the running pointsman speaks another version of the control API ({error})")

@@ -1,0 +1,111 @@
+"""The external detector (spec S10–S12): which cluster is abnormal, for which app, and why. Pure.
+
+An anomaly of any layer stands, whatever another layer says (spec S26). Definite evidence is named before silence.
+What is made of silence is ``detection.silence.policy`` (spec S25); it is never definite, so that suspicion of
+ourselves (spec S28) can hold it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from core.detection.hysteresis import Outcome
+from core.detection.internal import ClusterState, lists_complete
+from core.detection.pods import judge
+from core.model import INTERNAL_KINDS, Cause, CheckId, Kind, Verdict
+from core.world import ClusterPlan, World
+
+SILENCE = "silence"
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What both detectors say of a cluster: causes that hold for every app, and causes of single apps by domain."""
+
+    internal: Verdict = Verdict.UNKNOWN
+    external: Verdict = Verdict.UNKNOWN
+    causes: tuple[Cause, ...] = ()
+    apps: Mapping[str, Cause] = field(default_factory=dict)
+
+    def against(self, domain: str) -> Cause | None:
+        """The first cause against the cluster for one app: definite before silent, older before newer."""
+        causes = (*self.causes, self.apps[domain]) if domain in self.apps else self.causes
+        return min(causes, key=lambda cause: (cause.rule == SILENCE, cause.fault_at), default=None)
+
+
+def assess(world: World, name: str, state: ClusterState) -> Assessment:
+    """The assessment of one cluster."""
+    plan = world.clusters[name]
+    mode = world.settings.detection.mode
+    causes: list[Cause] = []
+    apps: dict[str, Cause] = {}
+    if mode != "confirm":
+        causes.extend(_failed(state))
+        complete = lists_complete(state, plan.nodes)
+        for app in plan.apps:
+            if world.rules[app.domain]:
+                cause = judge(app, world.rules[app.domain], state.pods.values(), complete)
+                if cause:
+                    apps[app.domain] = cause
+        silence = _silence(world, plan, state)
+        if silence:
+            causes.append(silence)
+    if plan.router:
+        causes.extend(_confirm(world, plan, state))
+    return Assessment(_internal(plan, state, causes, apps), _external(plan, state), tuple(causes), apps)
+
+
+def _failed(state: ClusterState) -> Iterator[Cause]:
+    for check, found in state.checks.items():
+        if found.verdict is Verdict.FAIL and check.kind in INTERNAL_KINDS:
+            yield Cause("internal_anomaly", str(check), found.said, found.run_since)
+
+
+def _confirm(world: World, plan: ClusterPlan, state: ClusterState) -> Iterator[Cause]:
+    assert plan.router is not None
+    confirm = plan.cluster.confirm
+    check = CheckId(plan.router, Kind.CONFIRM)
+    found = state.checks.get(check)
+    if found is None or confirm is None:
+        return
+    if found.verdict is Verdict.FAIL:
+        yield Cause("external_anomaly", str(check), found.said, found.run_since)
+    elif found.outcome is Outcome.SILENT and found.run >= confirm.fall:
+        yield Cause(SILENCE, str(check), found.said, found.run_since)
+
+
+def _silence(world: World, plan: ClusterPlan, state: ClusterState) -> Cause | None:
+    policy = world.settings.detection.silence.policy
+    nodes = len(plan.nodes)
+    quiet = sum(node in state.quiet for node in plan.nodes)
+    unknown = sum(node in state.unknown for node in plan.nodes)
+    if policy == "ignore" or not nodes:
+        return None
+    if policy == "abnormal" and unknown:
+        names = ", ".join(sorted(node.name for node in plan.nodes if node in state.unknown))
+        return Cause(SILENCE, plan.cluster.name, f"silent: {names}", state.quiet_since)
+    if plan.router:
+        if plan.router in state.quiet and quiet * 2 >= nodes:
+            return Cause(SILENCE, plan.cluster.name, f"router and {quiet} of {nodes} nodes silent", state.quiet_since)
+    elif unknown == nodes:
+        return Cause(SILENCE, plan.cluster.name, f"all {nodes} nodes silent", state.quiet_since)
+    return None
+
+
+def _internal(plan: ClusterPlan, state: ClusterState, causes: list[Cause], apps: dict[str, Cause]) -> Verdict:
+    if apps or any(cause.rule == "internal_anomaly" for cause in causes):
+        return Verdict.FAIL
+    internal = [found for check, found in state.checks.items() if check.kind in INTERNAL_KINDS]
+    silent = any(source in state.unknown for source in plan.sources if source != plan.router)
+    if not internal or silent or any(found.verdict is Verdict.UNKNOWN for found in internal):
+        return Verdict.UNKNOWN
+    return Verdict.OK
+
+
+def _external(plan: ClusterPlan, state: ClusterState) -> Verdict:
+    found = state.checks.get(CheckId(plan.router, Kind.CONFIRM)) if plan.router else None
+    if found is None:
+        return Verdict.UNKNOWN
+    silent = found.outcome is Outcome.SILENT
+    return Verdict.UNKNOWN if silent and found.verdict is Verdict.OK else found.verdict

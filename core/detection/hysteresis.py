@@ -1,0 +1,80 @@
+"""How results become a verdict: one check, its runs of good, bad and silent results. Pure.
+
+The rules, by outcome of the newest result (``run`` counts results in a row with the same outcome):
+
+=========  ==================  =========================================================================
+outcome    verdict before      verdict after
+=========  ==================  =========================================================================
+good       OK, UNKNOWN         OK
+good       FAIL                OK when run ≥ rise, else FAIL
+bad        any                 FAIL when run ≥ fall, else as before
+silent     FAIL                FAIL: silence never cancels evidence (spec S25, S26)
+silent     OK, UNKNOWN         as before, until it has lasted the deadline: UNKNOWN (:func:`age`)
+=========  ==================  =========================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from core.model import Evidence, Result, Verdict
+
+
+class Outcome(StrEnum):
+    NONE = "none"
+    GOOD = "good"
+    BAD = "bad"
+    SILENT = "silent"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckState:
+    """Where one check stands. ``run_since`` is the instant of the run's first result, or the sign that led to it."""
+
+    verdict: Verdict = Verdict.UNKNOWN
+    since: float = 0.0
+    outcome: Outcome = Outcome.NONE
+    run: int = 0
+    run_since: float = 0.0
+    said: str = "not asked yet"
+    at: float = 0.0
+    took: float = 0.0
+
+
+def absorb(state: CheckState, result: Result, fall: int, rise: int) -> CheckState:
+    """The state after one more result."""
+    if isinstance(result, Evidence):
+        outcome, said = Outcome.GOOD if result.healthy else Outcome.BAD, result.said
+        began = result.noticed_at if result.noticed_at is not None else result.at
+    else:
+        outcome, said, began = Outcome.SILENT, result.reason, result.at - result.took
+    same = outcome is state.outcome
+    run = state.run + 1 if same else 1
+    verdict = state.verdict
+    if outcome is Outcome.GOOD and (verdict is not Verdict.FAIL or run >= rise):
+        verdict = Verdict.OK
+    elif outcome is Outcome.BAD and run >= fall:
+        verdict = Verdict.FAIL
+    return CheckState(
+        verdict=verdict,
+        since=state.since if verdict is state.verdict and state.at else result.at,
+        outcome=outcome,
+        run=run,
+        run_since=state.run_since if same else began,
+        said=said,
+        at=result.at,
+        took=result.took,
+    )
+
+
+def age(state: CheckState, now: float, deadline: float, stale_after: float) -> CheckState:
+    """UNKNOWN once silence has lasted ``deadline`` seconds, or no result at all has come for ``stale_after``."""
+    if state.verdict is not Verdict.OK:
+        return state
+    if state.outcome is Outcome.SILENT and now - state.run_since >= deadline:
+        return replace(state, verdict=Verdict.UNKNOWN, since=now)
+    if now - state.at >= stale_after:
+        said = f"no result for {now - state.at:.1f} s (before: {state.said})"
+        return replace(state, verdict=Verdict.UNKNOWN, since=now, outcome=Outcome.SILENT, said=said)
+    return state

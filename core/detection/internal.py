@@ -1,0 +1,76 @@
+"""The internal detector of one cluster (spec S4–S9, S25): every result it has, check by check and pod by pod. Pure.
+
+It keeps what was found and judges nothing beyond the single check; :mod:`core.detection.external` decides whether the
+cluster is abnormal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from core.detection.hysteresis import CheckState, Outcome, absorb, age
+from core.detection.pods import PodKey, PodState, absorb_reports
+from core.model import CheckId, Evidence, Kind, Result, SourceId, SourceStatus, Verdict
+from core.settings import PodRule
+from core.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterState:
+    """What is known of one cluster. ``quiet``: no line for a few ticks; ``unknown``: quiet for the deadline."""
+
+    checks: Mapping[CheckId, CheckState] = field(default_factory=dict)
+    pods: Mapping[PodKey, PodState] = field(default_factory=dict)
+    status: Mapping[SourceId, SourceStatus] = field(default_factory=dict)
+    answered: frozenset[tuple[SourceId, Kind]] = field(default_factory=frozenset)
+    quiet: frozenset[SourceId] = field(default_factory=frozenset)
+    unknown: frozenset[SourceId] = field(default_factory=frozenset)
+    quiet_since: float = 0.0
+
+
+def take(world: World, state: ClusterState, result: Result) -> ClusterState:
+    """The cluster's state after one result."""
+    check = result.check
+    confirm = world.clusters[check.cluster].cluster.confirm
+    detection = world.settings.detection
+    fall, rise = detection.fall, detection.rise
+    if check.kind is Kind.CONFIRM and confirm:
+        fall, rise = confirm.fall, confirm.rise
+    before = state.checks.get(check, CheckState())
+    after = absorb(before, result, fall, rise)
+    answered = state.answered
+    if (check.source, check.kind) not in answered:
+        answered = answered | {(check.source, check.kind)}
+    pods = state.pods
+    if isinstance(result, Evidence) and check.kind is Kind.CONTAINERS and result.healthy:
+        rules = _rules(world, check.cluster)
+        pods = absorb_reports(pods, result, rules, fall, rise)
+    return replace(state, checks={**state.checks, check: after}, answered=answered, pods=pods)
+
+
+def grow_old(world: World, state: ClusterState, now: float) -> ClusterState:
+    """Checks whose silence has lasted the deadline, or that no longer report, become UNKNOWN."""
+    detection = world.settings.detection
+    stale_after = 3 * max(detection.interval, detection.poll) + detection.timeout + detection.silence.deadline
+    changed = {}
+    for check, before in state.checks.items():
+        if check.kind is Kind.CONFIRM or before.verdict is not Verdict.OK or check.kind is Kind.WATCH:
+            continue
+        after = age(before, now, detection.silence.deadline, stale_after)
+        if after is not before:
+            changed[check] = after
+    return replace(state, checks={**state.checks, **changed}) if changed else state
+
+
+def lists_complete(state: ClusterState, nodes: tuple[SourceId, ...]) -> bool:
+    """Whether every node's list of containers is known and fresh, so that a pod in none of them is missing."""
+    for node in nodes:
+        check = state.checks.get(CheckId(node, Kind.CONTAINERS))
+        if check is None or check.verdict is not Verdict.OK or check.outcome is not Outcome.GOOD or node in state.quiet:
+            return False
+    return bool(nodes)
+
+
+def _rules(world: World, cluster: str) -> list[PodRule]:
+    return [rule for app in world.clusters[cluster].apps for rule in world.rules[app.domain]]

@@ -1,0 +1,220 @@
+"""The one loop that runs :func:`core.step.step` and its effects.
+
+Owns the state, the heartbeats and the order of effects: *save, then publish the table, then tell*. Probes call the
+sink methods, the control API calls :meth:`Engine.order`; all of it on one asyncio loop. A step is taken the moment its
+input comes, so that nothing that matters waits behind heartbeats; effects are carried out one batch after the other.
+
+An automatic change waits for the store no longer than :data:`SAVE_DEADLINE`: no client is sent to a dead cluster
+because a disk is full or slow. Must not import dnsserver, probes or the console; :mod:`core.app` injects them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from core.clock import Clock
+from core.errors import CommandRefused, PointsmanError
+from core.model import Event, EventName, Evidence, Kind, Order, OrderResult, Result, SourceId, SourceStatus
+from core.records import RecordTable
+from core.saver import Saver
+from core.state import CleanAnswer, Effect, Emit, Publish, Published, Reload, Reply, Save, State, Tick
+from core.step import Input, step
+from core.switching.table import StandingKey
+from core.world import World
+
+TICK = 0.025
+SAVE_DEADLINE = 0.05
+ORDER_SAVE_DEADLINE = 5.0
+LATENCIES_KEPT = 900
+EVENTS_KEPT = 1000
+
+
+class Publisher(Protocol):
+    """The DNS server as the engine sees it."""
+
+    def publish(self, table: RecordTable) -> None: ...
+
+
+CleanCheck = Callable[[str, tuple[str, ...]], Coroutine[Any, Any, bool]]
+
+
+@dataclass(slots=True)
+class Job:
+    """The effects of one step; whoever gave the order waits for ``published`` and then for ``saved``."""
+
+    effects: tuple[Effect, ...]
+    durable: bool
+    published: asyncio.Future[asyncio.Future[None]] | None = None
+
+
+class Engine:
+    """Runs the state; implements :class:`core.probes.sink.ProbeSink`. Use from one asyncio loop; :meth:`run` until cancelled."""
+
+    def __init__(
+        self,
+        state: State,
+        saver: Saver,
+        last_event_id: int,
+        publisher: Publisher,
+        clean: CleanCheck,
+        clock: Clock,
+        log: Callable[[Event], None],
+    ) -> None:
+        self.state = state
+        self.started_at = clock.now()
+        self.saver = saver
+        self.latencies: dict[str, deque[float]] = {}
+        self.heard_at: dict[SourceId, float] = {}
+        self.recent: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self.version = 0
+        self.last_event_id = last_event_id
+        self._publisher = publisher
+        self._clean = clean
+        self._clock = clock
+        self._log = log
+        self._heard: dict[SourceId, float] = {}
+        self._listened = 0.0
+        self._ticked_at = clock.now()
+        self._jobs: deque[Job] = deque()
+        self._work = asyncio.Event()
+        self._news = asyncio.Event()
+        self._group: asyncio.TaskGroup | None = None
+
+    # --- what probes call ---
+
+    def result(self, result: Result) -> None:
+        if result.check.kind is Kind.CONFIRM:
+            ring = self.latencies.setdefault(result.check.cluster, deque(maxlen=LATENCIES_KEPT))
+            ring.append(result.took if isinstance(result, Evidence) else -1.0)
+        self._take(result)
+
+    def heard(self, source: SourceId, at: float) -> None:
+        self._heard[source] = self._listened + min(at - self._ticked_at, 2 * TICK)
+        self.heard_at[source] = at
+
+    def status(self, status: SourceStatus) -> None:
+        self._take(status)
+
+    # --- what the control API calls ---
+
+    async def order(self, order: Order) -> OrderResult:
+        """Carry an order out; raises CommandRefused. When this returns, DNS answers by it and it is on disk."""
+        self.state, effects = step(self.state, order, self._clock.now())
+        reply = next(effect for effect in effects if isinstance(effect, Reply))
+        if reply.refused:
+            raise CommandRefused(reply.refused, reply.revision)
+        published: asyncio.Future[asyncio.Future[None]] = asyncio.get_running_loop().create_future()
+        self._add(Job(effects, durable=True, published=published))
+        saved = await published
+        try:
+            await asyncio.wait_for(asyncio.shield(saved), ORDER_SAVE_DEADLINE)
+        except (PointsmanError, TimeoutError) as error:
+            reason = str(error) or f"the store has not answered for {ORDER_SAVE_DEADLINE:.0f} s"
+            raise CommandRefused(f"carried out, but it will be lost at a restart: {reason}", reply.revision) from error
+        revisions = tuple((name, self.state.revisions.get(name, 0)) for name in order.clusters)
+        return OrderResult(reply.said, self.state.table.serial, revisions)
+
+    def reload(self, world: World) -> None:
+        self._take(Reload(world))
+        self.tell(Event(EventName.RELOADED, self._clock.now(), serial=self.state.table.serial))
+
+    def tell(self, event: Event) -> None:
+        """One line of the history that no step has decided."""
+        self._add(Job((Emit(event),), durable=False))
+
+    async def news(self, seen: int, within: float) -> int:
+        """Wait, at most ``within`` seconds, until something has happened since version ``seen``; the present version."""
+        if self.version == seen:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), within)
+        return self.version
+
+    # --- the loop ---
+
+    async def run(self) -> None:
+        """Until cancelled; what was decided until then is carried out before it ends."""
+        table = self.state.table
+        started = Event(EventName.STARTED, self._clock.now(), serial=table.serial)
+        self._add(Job((Save("table", table), Emit(started)), durable=True))
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            group.create_task(self.saver.run(), name="engine saver")
+            group.create_task(self._tick(), name="engine ticks")
+            try:
+                while True:
+                    await self._work.wait()
+                    self._work.clear()
+                    await self._carry_out()
+            finally:
+                self._hand_over()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            now = self._clock.now()
+            self._listened += min(now - self._ticked_at, 2 * TICK)
+            self._ticked_at = now
+            self._take(Tick({source: self._listened - at for source, at in self._heard.items()}))
+
+    def _take(self, given: Input) -> None:
+        self.state, effects = step(self.state, given, self._clock.now())
+        if effects:
+            self._add(Job(effects, durable=False))
+
+    def _add(self, job: Job) -> None:
+        self._jobs.append(job)
+        self._work.set()
+
+    async def _carry_out(self) -> None:
+        jobs = list(self._jobs)
+        saved = self._hand_over()
+        if any(isinstance(effect, Publish) for job in jobs for effect in job.effects):
+            await asyncio.wait({saved}, timeout=SAVE_DEADLINE)
+            self._publish([effect for job in jobs for effect in job.effects if isinstance(effect, Publish)])
+        for job in jobs:
+            if job.published and not job.published.done():
+                job.published.set_result(saved)
+        self.version += 1
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def _hand_over(self) -> asyncio.Future[None]:
+        """Everything decided so far goes to the store and the log; the future is done when it is on disk."""
+        jobs, self._jobs = self._jobs, deque()
+        effects = [effect for job in jobs for effect in job.effects]
+        events = []
+        for effect in effects:
+            if isinstance(effect, Emit):
+                self.last_event_id += 1
+                event = replace(effect.event, id=self.last_event_id)
+                events.append(event)
+                self.recent.append(event)
+                self._log(event)
+        saves = [effect for effect in effects if isinstance(effect, Save)]
+        return self.saver.put(saves, events, any(job.durable for job in jobs))
+
+    def _publish(self, published: list[Publish]) -> None:
+        """The newest table goes to DNS; what it no longer answers is asked for from outside."""
+        table = published[-1].table
+        self._publisher.publish(table)
+        erased = tuple({key: None for effect in published for key in effect.erased if _is_out(table, key)})
+        self._take(Published(table.serial, erased))
+        assert self._group is not None
+        for domain, cluster in erased:
+            self._group.create_task(self._ask(domain, cluster, table.serial), name=f"clean answer {domain} {cluster}")
+
+    async def _ask(self, domain: str, cluster: str, serial: int) -> None:
+        plan = self.state.world.clusters.get(cluster)
+        if plan and await self._clean(domain, plan.cluster.addresses):
+            self._take(CleanAnswer(domain, cluster, serial))
+
+
+def _is_out(table: RecordTable, key: StandingKey) -> bool:
+    domain, cluster = key
+    app = table.apps.get(domain)
+    return app is None or all(record.cluster != cluster for record in app.records)

@@ -1,0 +1,276 @@
+"""The watch of one source, as a state machine: what to send to the script, and what its lines mean.
+
+Rules:
+- Every check runs at the greeting, then at its interval, and at once when a sentinel or an event gives a sign.
+- A check never runs twice at once. A sign during a run is answered by one more run after it.
+- A run without an answer at its timeout is silence; it is ended (TERM, a second later KILL) and never read any more.
+- A sentinel that is dead while the listing still names its process is armed again, each time twice as late.
+- An event stream never gives a verdict; when it ends it is started again, each time twice as late.
+
+Driven by :mod:`core.probes.session` with frames and instants; the two callables it is given must not block. Pure.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from core.model import Kind, Result
+from core.probes.check import Check, Output
+from core.probes.frames import Frame
+from core.probes.results import Judge
+
+OUTPUT_LIMIT = 1 << 20
+"""Octets of a command's output that are read; what comes after is cut off."""
+_SENTINELS = 1000  # at most so many for a check
+_KILL_AFTER = 1.0
+_REARM_FIRST = 0.05
+_SIGN_HOLDS = 1.0
+_STREAM_RETRY, _STREAM_RETRY_LIMIT = 1.0, 60.0
+_STREAM_PROVEN = 2.0  # a stream that lives so long is counted on
+
+
+@dataclass(slots=True)
+class _Command:
+    """A command the script knows by its number, and the run of it that is awaited."""
+
+    number: int
+    timeout: float
+    asked_at: float | None = None
+    run: bytes = b""
+    code: int | None = None
+    octets: bytearray = field(default_factory=bytearray)
+    kill_at: float | None = None
+
+    def began(self, run: bytes, now: float) -> None:
+        self.run, self.code, self.asked_at, self.kill_at = run, None, now, None
+        self.octets.clear()
+
+    def ended(self, stderr: bytes) -> Output:
+        self.run, self.asked_at = b"", None
+        stdout = self.octets.decode("utf-8", "replace")
+        return Output(self.code, stdout, stderr.decode("utf-8", "replace"), len(self.octets) >= OUTPUT_LIMIT)
+
+    def overdue(self, now: float) -> bool:
+        return self.asked_at is not None and now >= self.asked_at + self.timeout
+
+    def give_up(self, now: float) -> None:
+        self.run, self.asked_at, self.kill_at = b"", None, now + _KILL_AFTER
+
+    def instants(self) -> list[float | None]:
+        return [self.kill_at, None if self.asked_at is None else self.asked_at + self.timeout]
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One check: its command, the command that finds its processes, its sentinels and its event stream."""
+
+    check: Check
+    judge: Judge
+    main: _Command
+    pids: _Command
+    due: float = 0.0
+    again: bool = False
+    sign: float | None = None  # the first sign no run has begun after
+    run_sign: float | None = None  # the sign the present run answers
+    answered: bool = False
+    listing: Output | None = None
+    armed: frozenset[int] = frozenset()
+    dead: set[int] = field(default_factory=set)  # told dead, still listed
+    rearm_at: float | None = None
+    rearms: int = 0
+    stream_since: float | None = None
+    stream_at: float | None = None
+    stream_ends: int = 0
+
+
+class Watch:
+    """See the module. ``bash`` tells which script runs; ``sentinels`` whether other users' processes can be seen."""
+
+    def __init__(
+        self,
+        checks: Sequence[Check],
+        *,
+        bash: bool,
+        sentinels: bool,
+        events: bool,
+        send: Callable[[str], None],
+        report: Callable[[Result], None],
+    ) -> None:
+        self._bash, self._sentinels, self._events = bash, sentinels, events
+        self._send, self._report = send, report
+        self._slots = [
+            _Slot(c, Judge(c), _Command(2 * i, c.timeout), _Command(2 * i + 1, c.timeout)) for i, c in enumerate(checks)
+        ]
+
+    def begin(self, now: float) -> None:
+        """The script has greeted: everything is defined and run once."""
+        for slot in self._slots:
+            self._send(f"c {slot.main.number} {_escaped(slot.check.command)}")
+            self._ask(slot, now)
+        for slot in self._slots:
+            if self._bash and self._events and slot.check.events:
+                self._stream(slot, now)
+
+    @property
+    def first_round_done(self) -> bool:
+        """Whether each check has had a result, be it silence."""
+        return all(slot.answered for slot in self._slots)
+
+    def event_driven(self, now: float) -> tuple[Kind, ...]:
+        """The kinds whose event stream is alive."""
+        alive = (s for s in self._slots if s.stream_since is not None and now >= s.stream_since + _STREAM_PROVEN)
+        return tuple(dict.fromkeys(s.check.id.kind for s in alive))
+
+    # --- what the script says -----------------------------------------------------------------------------------------
+
+    def on(self, frame: Frame, now: float) -> None:
+        """One line of the script other than ticks and greetings. Numbers it was never given are ignored."""
+        index, is_pids = divmod(frame.number, 2)
+        if index >= len(self._slots):
+            return
+        slot = self._slots[index]
+        command = slot.pids if is_pids else slot.main
+        match frame.op:
+            case "b":
+                command.began(frame.data, now)
+                if command is slot.main:
+                    slot.run_sign, slot.sign = slot.sign, None
+            case "o" | "c" | "x":
+                run, _, data = frame.data.partition(b" ")
+                if run and run == command.run:
+                    self._output(slot, command, frame.op, data, now)
+            case "d" if frame.data.isdigit():
+                pid = int(frame.data)
+                slot.armed -= {pid}
+                slot.dead.add(pid)
+                self._sign(slot, now, ask=not self._bash)  # the bash script has begun the run already
+            case "v":
+                self._sign(slot, now, ask=True)
+            case "w":
+                lived = now - slot.stream_since if slot.stream_since is not None else 0.0
+                slot.stream_ends = 0 if lived > _STREAM_RETRY_LIMIT else slot.stream_ends + 1
+                slot.stream_since = None
+                slot.stream_at = now + min(_STREAM_RETRY_LIMIT, _STREAM_RETRY * 2 ** min(slot.stream_ends, 10))
+
+    def _output(self, slot: _Slot, command: _Command, op: str, data: bytes, now: float) -> None:
+        try:
+            if op == "o":
+                if len(command.octets) < OUTPUT_LIMIT:
+                    command.octets += binascii.a2b_base64(data)
+            elif op == "c":
+                command.code = int(data)
+            else:
+                took = now - (command.asked_at or now)
+                output = command.ended(binascii.a2b_base64(data))
+                if command is slot.main:
+                    self._answered(slot, output, now, took)
+                elif slot.listing is not None:
+                    self._listed(slot, slot.listing, output, now)
+        except ValueError:  # binascii.Error is one: the run stays without an answer and ends at its deadline
+            command.run = b""
+
+    def _answered(self, slot: _Slot, output: Output, now: float, took: float) -> None:
+        output = slot.judge.known(output)
+        for result in slot.judge.answered(output, now, took, slot.run_sign):
+            self._report(result)
+        slot.answered = True
+        slot.due = now + slot.check.interval
+        if slot.again:
+            self._ask(slot, now)
+        if not self._sentinels:
+            return
+        if find := slot.check.pids_command(output):
+            slot.listing = output
+            self._send(f"c {slot.pids.number} {_escaped(find)}")
+            self._send(f"r {slot.pids.number}")
+            slot.pids.asked_at = now
+        else:
+            self._listed(slot, output, None, now)
+
+    def _listed(self, slot: _Slot, output: Output, pids: Output | None, now: float) -> None:
+        found = sorted({s.pid for s in slot.check.sentinels(output, pids) if s.pid > 0})
+        slot.listing = None
+        slot.dead.intersection_update(found)
+        if slot.dead:
+            if slot.run_sign is not None and now < slot.run_sign + _SIGN_HOLDS:
+                slot.sign = slot.sign or slot.run_sign  # the runtime has not noticed yet: the sign stands
+            slot.rearm_at = now + min(slot.check.interval, _REARM_FIRST * 2 ** min(slot.rearms, 16))
+            slot.rearms += 1
+        else:
+            slot.rearm_at, slot.rearms = None, 0
+        self._arm(slot, frozenset(found[:_SENTINELS]) - slot.dead)
+
+    def _arm(self, slot: _Slot, pids: frozenset[int]) -> None:
+        if pids != slot.armed:
+            slot.armed = pids
+            self._send(f"s {slot.main.number} {' '.join(map(str, sorted(pids)))}".rstrip())
+
+    # --- what the clock says ------------------------------------------------------------------------------------------
+
+    def due(self, now: float) -> float:
+        """Does what is due at ``now`` and returns the instant at which to be called next."""
+        instants: list[float] = []
+        for slot in self._slots:
+            self._deadlines(slot, now)
+            if slot.rearm_at is not None and now >= slot.rearm_at:
+                slot.rearm_at, pids = None, slot.armed | slot.dead
+                slot.dead.clear()
+                self._arm(slot, frozenset(pids))
+            if slot.stream_at is not None and now >= slot.stream_at:
+                self._stream(slot, now)
+                self._sign(slot, now, ask=True)  # what happened in between was not heard
+            if slot.main.asked_at is None and now >= slot.due:
+                self._ask(slot, now)
+            waits = [slot.rearm_at, slot.stream_at, *slot.main.instants(), *slot.pids.instants()]
+            if slot.main.asked_at is None:
+                waits.append(slot.due)
+            if slot.stream_since is not None and now < slot.stream_since + _STREAM_PROVEN:
+                waits.append(slot.stream_since + _STREAM_PROVEN)
+            instants += [w for w in waits if w is not None]
+        return min(instants, default=now + 60.0)
+
+    def _deadlines(self, slot: _Slot, now: float) -> None:
+        for command in (slot.main, slot.pids):
+            if command.kill_at is not None and now >= command.kill_at:
+                command.kill_at = None
+                self._send(f"k {command.number} KILL")
+            if command.overdue(now):
+                took = now - (command.asked_at or now)
+                command.give_up(now)
+                self._send(f"k {command.number} TERM")
+                if command is slot.main:
+                    self._silent(slot, now, took)
+
+    def _silent(self, slot: _Slot, now: float, took: float) -> None:
+        slot.sign, slot.run_sign = slot.sign or slot.run_sign, None
+        slot.answered = True
+        slot.due = now if slot.again else now + slot.check.interval
+        for result in slot.judge.silent(f"no answer in {slot.check.timeout:g} s", now, took):
+            self._report(result)
+
+    # --- small steps --------------------------------------------------------------------------------------------------
+
+    def _ask(self, slot: _Slot, now: float) -> None:
+        slot.again = False
+        slot.main.asked_at = now
+        self._send(f"r {slot.main.number}")
+
+    def _sign(self, slot: _Slot, now: float, *, ask: bool) -> None:
+        slot.sign = slot.sign or now
+        if not ask:
+            return
+        if slot.main.asked_at is None:
+            self._ask(slot, now)
+        else:
+            slot.again = True
+
+    def _stream(self, slot: _Slot, now: float) -> None:
+        slot.stream_at, slot.stream_since = None, now
+        self._send(f"e {slot.main.number} {_escaped(slot.check.events)}")
+
+
+def _escaped(command: str) -> str:
+    """A command as one line; the scripts undo it with ``printf %b``."""
+    return command.replace("\\", "\\\\").replace("\n", "\\n")

@@ -1,0 +1,140 @@
+# The watch for bash (4 or newer). Sent over standard input after a header that sets T (token), TICK and LIMIT and
+# defines job(). It knows nothing of kinds: it beats, looks at processes, runs what it is given, and says so in lines.
+#   in:  c N COMMAND  define · r N  run · k N SIGNAL  kill the run · s N PID…  sentinels · e N COMMAND  event stream · .
+#   out: t SEQ  tick · d N PID  dead · b N RUN  begins · o, c  output, exit code · x N RUN STDERR  ends · v N  event · w N CODE
+set -m # each job is a process group that can be killed whole
+exec 2>/dev/null
+export LC_ALL=C NO_COLOR=1 TERM=dumb PATH="$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+declare -a CMD=() JOB=() KILLED=() AGAIN=() KEYS=()
+declare -A BORN=() LOOK=()
+run=0 next=0 seq=0 buffer=
+
+# Outlives everything else and ends what is left, also when this shell is killed; nothing heard for a minute: ends it too.
+guard() {
+    trap '' HUP INT TERM
+    local -A group=()
+    local sign pid code=0
+    while ((code == 0)); do
+        read -r -t 60 sign pid
+        code=$?
+        case $sign in +) group[$pid]=1 ;; -) unset "group[$pid]" ;; esac
+    done
+    ((code > 128)) && kill -KILL $$
+    # sudo passes TERM on to a command that may not be killed from here, and could not do so when killed itself.
+    for pid in "${!group[@]}"; do kill -TERM -- "-$pid"; done
+    sleep 1
+    for pid in "${!group[@]}"; do kill -KILL -- "-$pid"; done
+}
+exec 9> >(exec >/dev/null; guard)
+
+begin() { # check: one run at a time; asked for during a run, one more follows it
+    if [[ ${JOB[$1]} ]]; then AGAIN[$1]=1; return; fi
+    printf '%s b %s %s\n' "$T" "$1" $((++run))
+    job "$T" "$1" "$run" "$LIMIT" "${CMD[$1]}" </dev/null 9>&- &
+    JOB[$1]=$! KILLED[$1]= AGAIN[$1]=
+    printf '+ %s\n' "$!" >&9
+}
+
+reap() {
+    local n pid
+    for n in "${!JOB[@]}"; do
+        pid=${JOB[n]}
+        kill -0 -- "-$pid" && continue
+        # What sudo started may hang on although nothing of ours is left: then no second one is started beside it.
+        [[ ${KILLED[n]} && $(kill -0 -- "-$pid" 2>&1) == *permitted* ]] && continue
+        unset "JOB[n]"
+        printf -- '- %s\n' "$pid" >&9
+        [[ ${AGAIN[n]} ]] && begin "$n"
+    done
+}
+
+birth() { # pid: sets born, which tells a reused pid; fails where there is no such process, or a dead one
+    local stat=
+    IFS= read -r -d '' stat <"/proc/$1/stat"
+    set -- ${stat##*) } # after the name, which may hold anything: state is field 3, start time field 22
+    born=${20}
+    [[ $1 == [!ZXx] ]]
+}
+
+dead() { # key
+    unset "BORN[$1]" "LOOK[$1]"
+    KEYS=("${!BORN[@]}")
+    printf '%s d %s %s\n' "$T" "${1%%:*}" "${1#*:}"
+    begin "${1%%:*}"
+}
+
+arm() { # check pid…: these and no others
+    local n=$1 pid key
+    local -A wanted=()
+    shift
+    for pid; do wanted[$n:$pid]=1; done
+    for key in "${KEYS[@]}"; do
+        [[ $key == "$n":* && ! ${wanted[$key]} ]] && unset "BORN[$key]" "LOOK[$key]"
+    done
+    for pid; do
+        key=$n:$pid
+        [[ ${BORN[$key]} ]] && continue
+        if birth "$pid"; then BORN[$key]=$born; else dead "$key"; continue; fi
+        [[ -e /proc/$pid/exe ]] && LOOK[$key]=/proc/$pid/exe # false for a zombie, and where we may not look
+    done
+    KEYS=("${!BORN[@]}")
+}
+
+thorough() { # key
+    birth "${1#*:}" && [[ $born == "${BORN[$1]}" ]] || dead "$1"
+}
+
+sentinels() { # a cheap look at each; a thorough one each second, or each time where the cheap one is not allowed
+    local key count=$(((${#KEYS[@]} + PER_SECOND - 1) / PER_SECOND))
+    for key in "${KEYS[@]}"; do
+        [[ -e ${LOOK[$key]} ]] && continue
+        if [[ ${LOOK[$key]} ]]; then dead "$key"; else thorough "$key"; fi
+    done
+    while ((count-- > 0 && ${#KEYS[@]})); do thorough "${KEYS[next++ % ${#KEYS[@]}]}"; done
+}
+
+stream() { # check command: says that something happened, never what; at once, and once more after a burst
+    local count more
+    eval "$2" | sed -un 's/.*/v/p' | while read -r _; do
+        printf '%s v %s\n' "$T" "$1"
+        count=0 more=
+        while ((count++ < 500)) && read -r -t 0.1 _; do more=1; done
+        [[ $more ]] && printf '%s v %s\n' "$T" "$1"
+    done
+    printf '%s w %s %s\n' "$T" "$1" "${PIPESTATUS[0]}"
+}
+
+obey() { # line
+    local op=${1%% *} rest=${1#* }
+    local n=${rest%% *}
+    rest=${rest#* }
+    case $op in
+    c) printf -v "CMD[$n]" %b "$rest" ;;
+    r) begin "$n" ;;
+    k) [[ ${JOB[n]} ]] && KILLED[n]=1 && kill "-$rest" -- "-${JOB[n]}" ;;
+    s) [[ $rest == "$n" ]] && rest=; arm "$n" $rest ;;
+    e)
+        printf -v rest %b "$rest"
+        stream "$n" "$rest" </dev/null 9>&- &
+        printf '+ %s\n' "$!" >&9
+        ;;
+    esac
+    echo . >&9
+}
+
+watch() {
+    local part code
+    [[ -e /proc/1/stat ]]
+    printf '%s h %s %s %s\n' "$T" "$EUID" $? "$BASH_VERSION"
+    while :; do
+        IFS= read -r -t "$TICK" part
+        code=$?
+        buffer+=$part # what came before the time was over is part of the line
+        if ((code == 0)); then obey "$buffer"; buffer=
+        elif ((code <= 128)); then exit; fi
+        sentinels
+        reap
+        printf '%s t %s\n' "$T" $((++seq))
+    done
+}
+watch

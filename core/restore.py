@@ -1,0 +1,105 @@
+"""From what was saved to a state: after a start everything stands as it stood (spec S30). Pure but for JSON.
+
+``encode`` and ``restore`` are the two ends of :class:`core.state.Save`; the store keeps what lies between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import msgspec
+
+from core.detection.hysteresis import CheckState
+from core.detection.internal import ClusterState
+from core.errors import StartError
+from core.model import CheckId, Override
+from core.records import AppRecords, RecordTable
+from core.snapshot import Freeze
+from core.state import Incident, State
+from core.switching.standing import Standing
+from core.switching.table import build
+from core.world import World
+
+T = TypeVar("T")
+
+
+class SavedTable(msgspec.Struct):
+    serial: int
+    apps: dict[str, AppRecords]
+
+
+def encode(value: Any) -> bytes:
+    """A saved value as JSON."""
+    if isinstance(value, RecordTable):
+        value = SavedTable(value.serial, dict(value.apps))
+    return msgspec.json.encode(value)
+
+
+def restore(world: World, saved: Mapping[str, bytes], now: float) -> State:
+    """The state after a start. The record table is the one before the kill, unless the settings have changed it;
+    its serial begins with the time of the first start, so that it also grows when the state was lost (spec S32).
+
+    Raises StartError when a value cannot be read.
+    """
+    table = RecordTable(int(now))
+    parts: dict[str, dict[str, Any]] = {
+        name: {} for name in ("standing", "override", "revision", "incident", "order", "check")
+    }
+    types: dict[str, Any] = {
+        "standing": Standing,
+        "override": Override,
+        "revision": int,
+        "incident": Incident,
+        "order": tuple[str, ...],
+        "check": tuple[CheckId, CheckState],
+    }
+    frozen = None
+    for key, value in saved.items():
+        kind, _, rest = key.partition("/")
+        if kind == "table":
+            found = _decode(key, value, SavedTable)
+            table = RecordTable(found.serial, found.apps)
+        elif kind == "freeze":
+            frozen = _decode(key, value, Freeze)
+        elif kind in parts:
+            parts[kind][rest] = _decode(key, value, types[kind])
+    state = State(
+        world=world,
+        table=table,
+        clusters=_clusters(world, parts["check"]),
+        standings={
+            (domain, name): standing
+            for key, standing in parts["standing"].items()
+            for domain, _, name in (key.partition("/"),)
+            if domain in world.apps and name in world.apps[domain].clusters
+        },
+        overrides={name: override for name, override in parts["override"].items() if name in world.clusters},
+        revisions=parts["revision"],
+        incidents={name: incident for name, incident in parts["incident"].items() if name in world.clusters},
+        keys=parts["order"],
+        frozen=frozen,
+        round_ends=now + world.settings.safety.first_round,
+    )
+    dues = [standing.due for standing in state.standings.values() if standing.due]
+    standings = {} if world.settings.safety.shadow else state.standings
+    return replace(state, table=build(world, standings, state.overrides, table), due=min(dues, default=0.0))
+
+
+def _clusters(world: World, checks: Mapping[str, tuple[CheckId, CheckState]]) -> dict[str, ClusterState]:
+    clusters: dict[str, dict[CheckId, CheckState]] = {}
+    for check, state in checks.values():
+        plan = world.clusters.get(check.cluster)
+        if plan and check.source in plan.expected:
+            clusters.setdefault(check.cluster, {})[check] = state
+    return {name: ClusterState(checks=found) for name, found in clusters.items()}
+
+
+def _decode(key: str, value: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(value, type=kind)
+    except msgspec.MsgspecError as error:
+        raise StartError(
+            f"the saved state cannot be read: {key}: {error}; move store.directory away to start without it"
+        ) from error

@@ -1,0 +1,125 @@
+"""The engine as a :class:`core.control.client.ControlClient`: what API and console ask of it. Runs on the engine's loop."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol
+
+from core import preview as previews
+from core import views
+from core.clock import Clock
+from core.engine import Engine
+from core.model import Action, Event, Order, OrderResult
+from core.records import RecordTable
+from core.snapshot import AnswerView, DnsStats, Preview, Snapshot, Update
+from core.step import step
+from core.store import Store
+
+REFRESH = 0.5
+EVENTS_AT_ONCE = 200
+
+
+class Answering(Protocol):
+    """The DNS server as the service sees it."""
+
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]: ...
+
+    def stats(self) -> DnsStats: ...
+
+    def ask(self, name: str, qtype: str, table: RecordTable | None = None) -> AnswerView: ...
+
+
+class Service:
+    """Everything that can be asked of a running pointsman; ``reload_settings`` reads them again and gives one line."""
+
+    def __init__(
+        self, engine: Engine, store: Store, dns: Answering, clock: Clock, reload_settings: Callable[[], Awaitable[str]]
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._dns = dns
+        self._clock = clock
+        self._reload = reload_settings
+        self.version = _version()
+
+    async def snapshot(self) -> Snapshot:
+        engine, state = self._engine, self._engine.state
+        settings = state.world.settings
+        heard = self._heard()
+        trouble = engine.saver.trouble
+        return Snapshot(
+            at=self._clock.now(),
+            started_at=engine.started_at,
+            installation=settings.console.installation or socket.gethostname(),
+            production=settings.console.production,
+            version=self.version,
+            mode=settings.detection.mode,
+            serial=state.table.serial,
+            starting=not state.round_over,
+            frozen=state.frozen,
+            shadow=settings.safety.shadow,
+            suspect_self=str(state.suspicion),
+            fail_open=tuple(domain for domain, app in state.table.apps.items() if app.fail_open),
+            trouble=(trouble,) if trouble else (),
+            clusters=views.clusters(state, heard),
+            apps=views.apps(state, heard),
+            dns=self._dns.stats(),
+            listen=tuple(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self._dns.addresses),
+        )
+
+    async def events(
+        self, *, since: float = 0.0, after: int = 0, cluster: str = "", name: str = "", limit: int = 500
+    ) -> list[Event]:
+        return await self._store.events(since=since, after=after, cluster=cluster, name=name, limit=limit)
+
+    async def stream(self) -> AsyncIterator[Update]:
+        seen, told = -1, self._engine.last_event_id
+        while True:
+            events = tuple(event for event in self._engine.recent if event.id > told)[-EVENTS_AT_ONCE:]
+            told = events[-1].id if events else told
+            yield Update(await self.snapshot(), events)
+            seen = await self._engine.news(self._engine.version if seen < 0 else seen, REFRESH)
+
+    async def preview(self, order: Order) -> Preview:
+        return previews.preview(self._engine.state, order, self._clock.now())
+
+    async def order(self, order: Order) -> OrderResult:
+        return await self._engine.order(order)
+
+    async def answers(self, name: str, qtype: str = "A", without: tuple[str, ...] = ()) -> AnswerView:
+        state = self._engine.state
+        unknown = [cluster for cluster in without if cluster not in state.world.clusters]
+        if unknown:
+            raise ValueError(f"no cluster named {', '.join(unknown)}")
+        table = state.table
+        if without:
+            order = Order(Action.ERASE, without, "as if", force=True)
+            state = step(state, order, self._clock.now())[0]
+            table = state.table
+        answer = self._dns.ask(name, qtype, table if without else None)
+        domain = name.lower().rstrip(".") + "."
+        app = state.world.apps.get(domain)
+        members = (
+            tuple(views.membership(state, domain, cluster, self._heard()) for cluster in app.clusters) if app else ()
+        )
+        return replace(answer, memberships=members)
+
+    def _heard(self) -> views.Heard:
+        return views.Heard(self._engine.started_at, self._engine.heard_at, self._engine.latencies)
+
+    async def reload(self) -> str:
+        return await self._reload()
+
+    async def close(self) -> None:
+        """The engine goes on; a client of another process would close its connection here."""
+
+
+def _version() -> str:
+    try:
+        return version("pointsman")
+    except PackageNotFoundError:
+        return "from source"

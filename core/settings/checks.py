@@ -1,0 +1,177 @@
+"""What is wrong with settings whose every value is valid by itself: names, references, contradictions.
+
+Called by :mod:`core.settings.load`. Pure but for the question whether a database's driver is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from core.settings.base import listen_address
+from core.settings.clusters import App, Cluster, Database
+from core.settings.explain import did_you_mean
+from core.settings.locate import Loc
+from core.settings.root import Settings
+
+_DRIVERS = {"postgresql": "asyncpg", "mysql": "aiomysql", "redis": "redis"}
+_SCHEMES = {
+    "postgresql": ("postgresql://", "postgres://"),
+    "mysql": ("mysql://", "mariadb://"),
+    "redis": ("redis://", "rediss://", "unix://"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong at one place, or with ``note`` something that is allowed and probably not meant.
+
+    ``first`` is the place of what it repeats, where that is what is wrong.
+    """
+
+    loc: Loc
+    text: str
+    note: bool = False
+    first: Loc = ()
+
+
+def findings(settings: Settings, clusters: frozenset[str]) -> Iterator[Finding]:
+    """All findings. ``clusters`` are the names that are written, also of clusters that are not valid themselves."""
+    yield from _repeated(settings)
+    yield from _listeners(settings)
+    yield from _limits(settings)
+    weights = {cluster.name: cluster.weight for cluster in settings.cluster}
+    for index, app in enumerate(settings.app):
+        yield from _app(("app", index), app, weights, clusters)
+    for index, cluster in enumerate(settings.cluster):
+        yield from _mode(("cluster", index), cluster, settings.detection.mode)
+        yield from _sources(("cluster", index), cluster)
+        for number, database in enumerate(cluster.database):
+            yield from _database(("cluster", index, "database", number), database)
+
+
+def _repeated(settings: Settings) -> Iterator[Finding]:
+    def twice(values: Iterable[tuple[Loc, object]]) -> Iterator[Finding]:
+        seen: dict[object, Loc] = {}
+        for loc, value in values:
+            if value in seen:
+                yield Finding(loc, f'"{value}" stands twice', first=seen[value])
+            seen.setdefault(value, loc)
+
+    yield from twice((("zone", i, "name"), zone.name) for i, zone in enumerate(settings.zone))
+    yield from twice((("app", i, "domain"), app.domain) for i, app in enumerate(settings.app))
+    yield from twice((("cluster", i, "name"), cluster.name) for i, cluster in enumerate(settings.cluster))
+    yield from twice(
+        (("cluster", i, "addresses", n), address)
+        for i, cluster in enumerate(settings.cluster)
+        for n, address in enumerate(cluster.addresses)
+    )
+    for i, app in enumerate(settings.app):
+        yield from twice((("app", i, "clusters", n), name) for n, name in enumerate(app.clusters))
+        yield from twice((("app", i, "pods", n), pod.match) for n, pod in enumerate(app.pods))
+    for i, cluster in enumerate(settings.cluster):
+        for kind in ("node", "machine", "database"):
+            yield from twice(
+                (("cluster", i, kind, n, "name"), each.name) for n, each in enumerate(getattr(cluster, kind))
+            )
+        for n, node in enumerate(cluster.node):
+            yield from twice(
+                (("cluster", i, "node", n, "command", c, "name"), each.name) for c, each in enumerate(node.command)
+            )
+        yield from twice(
+            (("cluster", i, "machine", n, "domains", name), name)
+            for n, machine in enumerate(cluster.machine)
+            for name in machine.domains
+        )
+
+
+def _listeners(settings: Settings) -> Iterator[Finding]:
+    places: list[tuple[Loc, str]] = [(("dns", "listen", n), text) for n, text in enumerate(settings.dns.listen)]
+    if settings.control.tcp:
+        places.append((("control", "tcp"), settings.control.tcp))
+        if not settings.control.token_file:
+            yield Finding(("control", "tcp"), "needs control.token_file: over TCP only who has a token may give orders")
+    seen: dict[tuple[str, int], Loc] = {}
+    for loc, text in places:
+        if not text:
+            yield Finding(loc, "is empty; write ADDRESS:PORT")
+            continue
+        address = listen_address(text)
+        if address in seen and address[1]:
+            yield Finding(loc, f'"{text}" is listened on twice', first=seen[address])
+        seen.setdefault(address, loc)
+
+
+def _limits(settings: Settings) -> Iterator[Finding]:
+    if settings.recovery.hold > settings.recovery.hold_limit:
+        yield Finding(("recovery", "hold"), "is longer than recovery.hold_limit")
+    if settings.ssh.backoff > settings.ssh.backoff_limit:
+        yield Finding(("ssh", "backoff"), "is longer than ssh.backoff_limit")
+    if settings.ssh.insecure_accept_any_host_key:
+        yield Finding(("ssh", "insecure_accept_any_host_key"), "any machine can pose as a node", note=True)
+    for n, webhook in enumerate(settings.alerts.webhook):
+        if webhook.secret.get_secret_value() and webhook.secret_file:
+            yield Finding(("alerts", "webhook", n, "secret"), "write secret or secret_file, not both")
+
+
+def _app(loc: Loc, app: App, weights: Mapping[str, int], clusters: frozenset[str]) -> Iterator[Finding]:
+    for n, name in enumerate(app.clusters):
+        if name not in clusters:
+            yield Finding((*loc, "clusters", n), f'no [[cluster]] is called "{name}"' + did_you_mean(name, clusters))
+    for name in app.weights:
+        if name not in app.clusters:
+            text = f'"{name}" is none of this app\'s clusters' + did_you_mean(name, app.clusters)
+            yield Finding((*loc, "weights", name), text)
+    if app.policy == "weighted":
+        known = [name for name in app.clusters if name in app.weights or name in weights]
+        if known and not any(app.weights.get(name, weights.get(name)) for name in known):
+            yield Finding((*loc, "weights" if app.weights else "policy"), "every weight is 0, and 0 means never (S35)")
+    elif app.weights:
+        yield Finding((*loc, "weights"), f'count only with policy = "weighted", and this is "{app.policy}"', note=True)
+    if not app.pods:
+        yield Finding((*loc, "pods"), "no pods are named: containers are not checked for this app", note=True)
+
+
+def _mode(loc: Loc, cluster: Cluster, mode: str) -> Iterator[Finding]:
+    inside = cluster.node or cluster.machine or cluster.database
+    if mode == "confirm" and not cluster.confirm:
+        yield Finding((*loc, "confirm"), 'is missing: with detection.mode = "confirm" nothing else tells how it is')
+    elif mode == "internal" and not inside:
+        yield Finding((*loc, "node"), 'is missing: with detection.mode = "internal" nothing else tells how it is')
+    elif not inside and not cluster.confirm:
+        yield Finding(loc, "nothing checks it: neither confirm nor node, machine or database", note=True)
+    elif mode == "both" and not cluster.confirm:
+        yield Finding((*loc, "confirm"), "no confirmation message: its router is not checked", note=True)
+
+
+def _sources(loc: Loc, cluster: Cluster) -> Iterator[Finding]:
+    for kind in ("node", "machine"):
+        for n, each in enumerate(getattr(cluster, kind)):
+            if bool(each.ssh) == each.local:
+                text = "not both ssh and local = true" if each.local else "either ssh or local = true"
+                yield Finding((*loc, kind, n), f"write {text}")
+    nodes = [node.name for node in cluster.node]
+    for n, machine in enumerate(cluster.machine):
+        for name in machine.domains:
+            if name not in nodes:
+                text = f'"{name}" is no node of cluster {cluster.name}' + did_you_mean(name, nodes)
+                yield Finding((*loc, "machine", n, "domains", name), text)
+    router = cluster.router
+    if router.kind != "none" and not router.address:
+        yield Finding((*loc, "router", "address"), f'is missing: kind "{router.kind}" needs it')
+
+
+def _database(loc: Loc, database: Database) -> Iterator[Finding]:
+    dsn = database.dsn.get_secret_value()
+    if database.kind == "command":
+        if not database.command:
+            yield Finding((*loc, "command"), 'is missing: kind "command" needs it')
+        return
+    if bool(dsn) == bool(database.dsn_file):
+        yield Finding(loc, f"write {'dsn or dsn_file, not both' if dsn else 'dsn_file or dsn'}")
+    if dsn and not dsn.startswith(_SCHEMES[database.kind]):
+        yield Finding((*loc, "dsn"), f"must begin with {' or '.join(_SCHEMES[database.kind])}")
+    if not find_spec(_DRIVERS[database.kind]):
+        text = f"its driver is not installed: pip install 'pointsman[{database.kind}]'"
+        yield Finding((*loc, "kind"), text)

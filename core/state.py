@@ -1,0 +1,127 @@
+"""The engine's whole state, what comes in and what goes out: values only. Pure.
+
+``step`` (:mod:`core.step`) takes a state and an input and gives the next state and the effects, which the engine
+carries out in the order: save, publish, tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from core.detection.external import Assessment
+from core.detection.internal import ClusterState
+from core.detection.suspicion import NO_SUSPICION, Suspicion
+from core.model import Cause, Event, EventName, Override, SourceId
+from core.records import RecordTable
+from core.snapshot import Freeze
+from core.switching.standing import Standing
+from core.switching.table import StandingKey
+from core.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """The newest trouble of a cluster, step by step (spec S15, S31): the first instant of each event."""
+
+    cause: Cause
+    steps: tuple[tuple[EventName, float], ...] = ()
+    serial: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that decides. ``due`` is the next instant at which time alone changes a standing or an override.
+
+    ``round_ends`` is when the first round is over at the latest; ``round_over`` once it is (spec S30). ``keys`` are the
+    orders already carried out, newest last. ``revisions`` grow with what an operator wants to have seen (spec S34).
+    """
+
+    world: World
+    table: RecordTable
+    clusters: Mapping[str, ClusterState] = field(default_factory=dict)
+    assessments: Mapping[str, Assessment] = field(default_factory=dict)
+    standings: Mapping[StandingKey, Standing] = field(default_factory=dict)
+    overrides: Mapping[str, Override] = field(default_factory=dict)
+    revisions: Mapping[str, int] = field(default_factory=dict)
+    incidents: Mapping[str, Incident] = field(default_factory=dict)
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    frozen: Freeze | None = None
+    suspicion: Suspicion = NO_SUSPICION
+    round_ends: float = 0.0
+    round_over: bool = False
+    due: float = 0.0
+    old_at: float = 0.0
+
+
+# --- in: also core.model.Result, SourceStatus and Order ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed. ``gaps`` are the seconds, of those in which this process listened, since each source was heard."""
+
+    gaps: Mapping[SourceId, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The DNS server answers from the table with this serial; no later answer holds what it erased."""
+
+    serial: int
+    erased: tuple[StandingKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CleanAnswer:
+    """Asked from outside, DNS gave an answer without the cluster's addresses."""
+
+    domain: str
+    cluster: str
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """New settings."""
+
+    world: World
+
+
+# --- out ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """What must outlive a kill: keys with values to be kept as JSON, None to forget."""
+
+    key: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """A new record table for the DNS server; ``erased`` are the (domain, cluster) pairs that it no longer answers."""
+
+    table: RecordTable
+    erased: tuple[StandingKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """One line of the history."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to an order; ``refused`` is empty when it was carried out."""
+
+    said: tuple[str, ...] = ()
+    refused: str = ""
+    revision: int | None = None
+
+
+Effect: TypeAlias = Save | Publish | Emit | Reply

@@ -1,0 +1,286 @@
+"""``step(state, input, now) -> (state, effects)``: detectors, switcher, overrides and safety rules in one pure function.
+
+Called by the engine alone, for each result, tick and order. Data flows one way: *result → verdict → decision →
+record*; each part lives in a module of its own, this one only joins them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TypeAlias
+
+from core.detection.external import SILENCE, assess
+from core.detection.hysteresis import CheckState
+from core.detection.internal import ClusterState, grow_old, take
+from core.detection.silence import is_late, is_silent, listen
+from core.detection.suspicion import WINDOW, most, suspect
+from core.journal import Journal
+from core.model import Cause, EventName, Evidence, Order, Phase, Result, Silence, SourceStatus
+from core.state import CleanAnswer, Effect, Published, Reload, State, Tick
+from core.switching.operator import expire, obey
+from core.switching.switcher import UNASSESSED, decide, note, settle
+from core.switching.table import SERVING
+from core.telling import tell_check, tell_pods, tell_silence
+from core.world import ClusterPlan
+
+Input: TypeAlias = Result | SourceStatus | Tick | Order | Published | CleanAnswer | Reload
+NOBODY = ClusterState()
+GROW_OLD_EVERY = 0.5
+
+
+def step(state: State, given: Input, now: float) -> tuple[State, tuple[Effect, ...]]:
+    """The next state and what is to be done, in order. Never raises on what a node or an operator says."""
+    journal = Journal(now)
+    match given:
+        case Evidence() | Silence():
+            state = _on_result(state, given, journal)
+        case SourceStatus():
+            state = _on_status(state, given)
+        case Tick():
+            state = _on_tick(state, given, journal)
+        case Order():
+            state = obey(state, given, journal)
+            domains = _domains(state, given.clusters) if given.clusters else state.world.apps
+            state = decide(state, domains, journal, silence_counts=False)
+        case Published():
+            state = _on_published(state, given, journal)
+        case CleanAnswer():
+            state = _on_clean_answer(state, given, journal)
+        case Reload():
+            state = _on_reload(state, given, journal)
+    return state, tuple(journal.effects)
+
+
+def _on_result(state: State, result: Result, journal: Journal) -> State:
+    name = result.check.cluster
+    plan = state.world.clusters.get(name)
+    if plan is None or result.check.source not in plan.expected:
+        return state
+    before = state.clusters.get(name, NOBODY)
+    after = take(state.world, before, result)
+    state = replace(state, clusters={**state.clusters, name: after})
+    tell_check(result.check, before.checks.get(result.check, CheckState()), after.checks[result.check], journal)
+    if after.pods is not before.pods:
+        tell_pods(before.pods, after.pods, journal)
+    state = _reassess(state, name, journal)
+    if not state.round_over:
+        return _end_round(state, journal)
+    return decide(state, _domains(state, (name,)), journal, silence_counts=False)
+
+
+def _on_status(state: State, status: SourceStatus) -> State:
+    name = status.source.cluster
+    plan = state.world.clusters.get(name)
+    if plan is None or status.source not in plan.expected:
+        return state
+    cluster = state.clusters.get(name, NOBODY)
+    known = replace(cluster, status={**cluster.status, status.source: status})
+    return replace(state, clusters={**state.clusters, name: known})
+
+
+def _on_tick(state: State, tick: Tick, journal: Journal) -> State:
+    state = expire(state, journal)
+    state, changed = _listen(state, tick, journal)
+    if not state.round_over:
+        state = _end_round(state, journal)
+        if not state.round_over:
+            return state
+    state = _suspect(state, journal)
+    pending = _pending_silence(state)
+    if pending:
+        trusted = not state.suspicion and not _many_are_late(state, tick, journal.now)
+        state = decide(state, _domains(state, pending), journal, silence_counts=trusted)
+    if state.due and journal.now >= state.due:
+        state = decide(state, state.world.apps, journal, silence_counts=False)
+    elif changed:
+        state = decide(state, _domains(state, changed), journal, silence_counts=False)
+    return state
+
+
+def _listen(state: State, tick: Tick, journal: Journal) -> tuple[State, list[str]]:
+    clusters = dict(state.clusters)
+    old = state.round_over and journal.now - state.old_at >= GROW_OLD_EVERY
+    changed = []
+    for name, plan in state.world.clusters.items():
+        before = clusters.get(name, NOBODY)
+        after = listen(state.world, plan, before, tick.gaps, first_round=not state.round_over, now=journal.now)
+        if old:
+            after = grow_old(state.world, after, journal.now)
+        if after is not before:
+            clusters[name] = after
+            changed.append(name)
+            tell_silence(before, after, journal)
+    state = replace(state, clusters=clusters, old_at=journal.now if old else state.old_at)
+    for name in changed:
+        state = _reassess(state, name, journal)
+    return state, changed
+
+
+def _end_round(state: State, journal: Journal) -> State:
+    """Once every check has answered once, or the time for it is over, decisions begin (spec S30)."""
+    whole = all(
+        (source, kind) in state.clusters.get(name, NOBODY).answered
+        for name, plan in state.world.clusters.items()
+        for source, kinds in plan.expected.items()
+        for kind in kinds
+    )
+    if not whole and journal.now < state.round_ends:
+        return state
+    return decide(replace(state, round_over=True), state.world.apps, journal, silence_counts=False)
+
+
+def _reassess(state: State, name: str, journal: Journal) -> State:
+    before = state.assessments.get(name, UNASSESSED)
+    after = assess(state.world, name, state.clusters.get(name, NOBODY))
+    if after == before:
+        return state
+    causes = (*after.causes, *after.apps.values())
+    if causes and not (before.causes or before.apps) and state.round_over:
+        cause = min(causes, key=lambda cause: (cause.rule == SILENCE, cause.fault_at))
+        if cause.rule == SILENCE:
+            journal.emit(
+                EventName.FAULT_SEEN,
+                at=cause.fault_at,
+                cluster=name,
+                cause=cause.rule,
+                evidence=f"{cause.where}: {cause.said}",
+            )
+        journal.emit(
+            EventName.EXTERNAL_ANOMALY,
+            cluster=name,
+            cause=cause.rule,
+            evidence=f"{cause.where}: {cause.said}",
+            fault_at=cause.fault_at,
+        )
+    return replace(state, assessments={**state.assessments, name: after})
+
+
+def _suspect(state: State, journal: Journal) -> State:
+    """Whether silence is our own fault (spec S28)."""
+    silent = {}
+    for name, plan in state.world.clusters.items():
+        cluster = state.clusters.get(name, NOBODY)
+        causes = [c.fault_at for c in state.assessments.get(name, UNASSESSED).causes if c.rule == SILENCE]
+        if causes or is_silent(plan, cluster):
+            silent[name] = min([*causes, cluster.quiet_since or journal.now])
+    share = state.world.settings.safety.suspicion_share
+    after = suspect(state.suspicion, silent, len(state.world.clusters), share, journal.now)
+    if after and not state.suspicion:
+        journal.emit(EventName.SUSPECT_SELF, cause=str(after))
+    elif state.suspicion and not after:
+        journal.emit(EventName.SUSPECT_SELF_ENDED)
+    return replace(state, suspicion=after) if after != state.suspicion else state
+
+
+def _pending_silence(state: State) -> list[str]:
+    """The clusters that silence alone speaks against, and that are still in an answer."""
+    pending = []
+    for name, assessment in state.assessments.items():
+        if any(cause.rule == SILENCE for cause in assessment.causes) and any(
+            state.standings.get((app.domain, name), SERVING).phase is not Phase.ERASED
+            for app in state.world.clusters[name].apps
+        ):
+            pending.append(name)
+    return pending
+
+
+def _many_are_late(state: State, tick: Tick, now: float) -> bool:
+    """Whether most clusters have just missed a beat: then wait for the next tick to see who really is silent."""
+    late = considered = 0
+    for name, plan in state.world.clusters.items():
+        cluster = state.clusters.get(name, NOBODY)
+        if cluster.quiet_since and now - cluster.quiet_since > WINDOW:
+            continue
+        considered += 1
+        late += is_late(state.world, plan, cluster, tick.gaps)
+    return most(late, considered, state.world.settings.safety.suspicion_share)
+
+
+def _on_published(state: State, published: Published, journal: Journal) -> State:
+    """DNS answers from this table now: the addresses that it lacks are erased (spec S14)."""
+    for domain, cluster in published.erased:
+        fault_at = _fault_at(state, cluster)
+        standing = state.standings.get((domain, cluster))
+        cause = state.overrides[cluster].action if cluster in state.overrides else standing and standing.cause
+        evidence = f"{cause.where}: {cause.said}" if isinstance(cause, Cause) else ""
+        journal.emit(
+            EventName.ADDRESS_ERASED,
+            cluster=cluster,
+            app=domain,
+            cause=cause.rule if isinstance(cause, Cause) else f"by hand: {cause}",
+            evidence=evidence,
+            serial=published.serial,
+            fault_at=fault_at,
+        )
+        state = note(state, cluster, EventName.ADDRESS_ERASED, published.serial, journal)
+    return state
+
+
+def _on_clean_answer(state: State, answer: CleanAnswer, journal: Journal) -> State:
+    """The first answer without the address has been seen (spec S15)."""
+    journal.emit(
+        EventName.FIRST_CLEAN_ANSWER,
+        cluster=answer.cluster,
+        app=answer.domain,
+        serial=answer.serial,
+        fault_at=_fault_at(state, answer.cluster),
+    )
+    return note(state, answer.cluster, EventName.FIRST_CLEAN_ANSWER, answer.serial, journal)
+
+
+def _fault_at(state: State, cluster: str) -> float:
+    """The instant that an automatic erase counts from; 0 where a person took the cluster out."""
+    incident = state.incidents.get(cluster)
+    return incident.cause.fault_at if incident and cluster not in state.overrides else 0.0
+
+
+def _on_reload(state: State, reload: Reload, journal: Journal) -> State:
+    """New settings: what is no longer named is forgotten, what is new gets a first round of its own (spec S30)."""
+    world = reload.world
+    known = {source for plan in state.world.clusters.values() for source in plan.sources}
+    new = {source for plan in world.clusters.values() for source in plan.sources} - known
+    clusters = {
+        name: _without_strangers(found, world.clusters[name])
+        for name, found in state.clusters.items()
+        if name in world.clusters
+    }
+    standings = {
+        (domain, name): standing
+        for (domain, name), standing in state.standings.items()
+        if domain in world.apps and name in world.apps[domain].clusters
+    }
+    for domain, name in state.standings.keys() - standings.keys():
+        journal.save(f"standing/{domain}/{name}", None)
+    overrides = {name: override for name, override in state.overrides.items() if name in world.clusters}
+    for name in state.overrides.keys() - overrides.keys():
+        journal.save(f"override/{name}", None)
+    state = replace(state, world=world, clusters=clusters, standings=standings, overrides=overrides, assessments={})
+    for name in clusters:
+        state = _reassess(state, name, journal)
+    if new:
+        state = replace(state, round_over=False, round_ends=journal.now + world.settings.safety.first_round)
+    return settle(state, journal)
+
+
+def _without_strangers(found: ClusterState, plan: ClusterPlan) -> ClusterState:
+    sources = plan.expected.keys()
+    return replace(
+        found,
+        checks={check: state for check, state in found.checks.items() if check.source in sources},
+        pods={key: pod for key, pod in found.pods.items() if key[0] in sources},
+        status={source: status for source, status in found.status.items() if source in sources},
+        quiet=found.quiet & sources,
+        unknown=found.unknown & sources,
+    )
+
+
+def _domains(state: State, clusters: Iterable[str]) -> list[str]:
+    return list(
+        {
+            app.domain: None
+            for name in clusters
+            if name in state.world.clusters
+            for app in state.world.clusters[name].apps
+        }
+    )

@@ -1,0 +1,116 @@
+"""Orders of operators and the expiry of overrides, carried out on the state (spec S22, S34, S37). Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from core.journal import Journal
+from core.model import Action, EventName, Order, Phase
+from core.snapshot import Freeze
+from core.state import State
+from core.switching.orders import overridden, refusal
+from core.switching.standing import begin_ramp
+from core.switching.switcher import UNASSESSED, settle, touch
+from core.switching.table import SERVING
+
+KEYS_KEPT = 256
+
+
+def obey(state: State, order: Order, journal: Journal) -> State:
+    """Carry an order out and reply, or refuse it with the reason and the present revision."""
+    if order.key and order.key in state.keys:
+        journal.reply(*state.keys[order.key])
+        return state
+    refused = refusal(state, order, journal.now)
+    if refused:
+        journal.refuse(*refused)
+        return state
+    if order.action in {Action.FREEZE, Action.THAW}:
+        state, said = _freeze(state, order, journal)
+    else:
+        state, said = _override(state, order, journal)
+    if order.key:
+        keys = {**state.keys, order.key: said}
+        while len(keys) > KEYS_KEPT:
+            oldest = next(iter(keys))
+            del keys[oldest]
+            journal.save(f"order/{oldest}", None)
+        journal.save(f"order/{order.key}", said)
+        state = replace(state, keys=keys)
+    journal.reply(*said)
+    return state
+
+
+def expire(state: State, journal: Journal) -> State:
+    """End the overrides whose time is over."""
+    over = [o for o in state.overrides.values() if o.until is not None and o.until <= journal.now]
+    if not over:
+        return state
+    for override in over:
+        journal.emit(
+            EventName.OVERRIDE_EXPIRED,
+            cluster=override.cluster,
+            who=override.who,
+            cause=f"{override.action} ended as set: {override.why}",
+        )
+    return _release(state, tuple(override.cluster for override in over), journal)[0]
+
+
+def _freeze(state: State, order: Order, journal: Journal) -> tuple[State, tuple[str, ...]]:
+    frozen = Freeze(order.who, order.why, journal.now) if order.action is Action.FREEZE else None
+    name = EventName.FROZEN if frozen else EventName.THAWED
+    journal.emit(name, who=order.who, cause=order.why)
+    journal.save("freeze", frozen)
+    said = "frozen: no automatic changes, answers go on" if frozen else "thawed: automatic control is back"
+    return replace(state, frozen=frozen), (said,)
+
+
+def _override(state: State, order: Order, journal: Journal) -> tuple[State, tuple[str, ...]]:
+    if order.action is Action.RESTORE:
+        for cluster in order.clusters:
+            journal.emit(EventName.OVERRIDE_ENDED, cluster=cluster, who=order.who, cause=order.why or "restore")
+        return _release(state, order.clusters, journal)
+    overrides = overridden(state.overrides, order, journal.now)
+    said = []
+    for cluster in order.clusters:
+        journal.emit(
+            EventName.OVERRIDE_SET, cluster=cluster, who=order.who, cause=f"{order.action}: {order.why}".rstrip(": ")
+        )
+        journal.save(f"override/{cluster}", overrides[cluster])
+        words = "is drained: no new clients" if order.action is Action.DRAIN else "is erased"
+        said.append(f"{cluster} {words}")
+    state = touch(replace(state, overrides=overrides), order.clusters, journal)
+    return settle(state, journal), tuple(said)
+
+
+def _release(state: State, clusters: tuple[str, ...], journal: Journal) -> tuple[State, tuple[str, ...]]:
+    """Back under automatic control: ramped up at once where nothing speaks against it, out until then elsewhere."""
+    overrides = {name: override for name, override in state.overrides.items() if name not in clusters}
+    standings, said = dict(state.standings), []
+    recovery = state.world.settings.recovery
+    for cluster in clusters:
+        if cluster in state.overrides:
+            journal.save(f"override/{cluster}", None)
+        assessment, against = state.assessments.get(cluster, UNASSESSED), []
+        for app in state.world.clusters[cluster].apps:
+            cause = assessment.against(app.domain)
+            standing = standings.get((app.domain, cluster), SERVING)
+            if cause:
+                against.append(cause)
+                if not state.frozen and state.round_over:
+                    standing = replace(standing, phase=Phase.ERASED, since=journal.now, cause=cause, due=0.0)
+            elif state.frozen:
+                standing = replace(standing, phase=Phase.SERVING, since=journal.now, cause=None, due=0.0)
+            else:
+                standing = replace(begin_ramp(standing, recovery, journal.now), flaps=0)
+            standings[app.domain, cluster] = standing
+            journal.save(f"standing/{app.domain}/{cluster}", standing)
+        if against:
+            said.append(
+                f"{cluster} is under automatic control again and still fails: {against[0].where}: {against[0].said}"
+            )
+        else:
+            said.append(f"{cluster} is restored and ramps up")
+    dues = [standing.due for standing in standings.values() if standing.due]
+    state = replace(state, overrides=overrides, standings=standings, due=min(dues, default=0.0))
+    return settle(touch(state, clusters, journal), journal), tuple(said)

@@ -1,0 +1,159 @@
+"""From a question to what is answered: the algorithm of RFC 1034 section 4.3.2 as later RFCs made it. Pure.
+
+Called by :mod:`dnsserver.respond`. It knows neither packets nor EDNS: names are labels in lower case, records are
+dnslib's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import dns.rcode
+import dns.rdatatype
+import dnslib
+
+from core.records import RecordTable
+from dnsserver.spread import Spread
+from dnsserver.zone import AAAA, CNAME, DNAME, DS, NS, SOA, A, Labels, Node, RRset, Zone, Zones, find
+
+ANY = int(dns.rdatatype.ANY)
+TRANSFERS = frozenset((int(dns.rdatatype.AXFR), int(dns.rdatatype.IXFR)))
+_MOST_ALIASES = 16
+_HINFO = int(dns.rdatatype.HINFO)
+_RFC8482 = dnslib.RD(b"\x07RFC8482\x00")
+
+
+@dataclass(slots=True)
+class Reply:
+    """What is answered. ``spread`` and ``variant`` are set where the answer is one of several that take turns."""
+
+    rcode: int = dns.rcode.NOERROR
+    authoritative: bool = False
+    answer: list[Any] = field(default_factory=list)
+    authority: list[Any] = field(default_factory=list)
+    additional: list[Any] = field(default_factory=list)
+    spread: Spread | None = None
+    variant: int = 0
+
+
+def resolve(name: Labels, qtype: int, zones: Zones, table: RecordTable, turn: int) -> Reply:
+    """The reply to one question of class IN. ``turn`` chooses among answers that rotate."""
+    zone = _zone_of(name, qtype, zones)
+    if zone is None or qtype in TRANSFERS:
+        return Reply(dns.rcode.REFUSED)
+    if dns.rdatatype.is_metatype(dns.rdatatype.RdataType.make(qtype)) and qtype != ANY:
+        return Reply(dns.rcode.NOTIMP)
+    reply = Reply(authoritative=True)
+    seen = {name}
+    while zone is not None and len(seen) <= _MOST_ALIASES:
+        target = _Lookup(reply, zone, table, turn).look(name, qtype)
+        if target is None or target in seen:
+            break
+        seen.add(target)
+        name = target
+        zone = _zone_of(name, qtype, zones)
+    return reply
+
+
+def _zone_of(name: Labels, qtype: int, zones: Zones) -> Zone | None:
+    """The closest zone, but DS stands on the parent's side of a cut (RFC 4035 section 3.1.4.1)."""
+    zone = find(zones, name)
+    if zone and qtype == DS and name == zone.apex:
+        parent = find(zones, name[1:])
+        return parent if parent and name in parent.nodes else zone
+    return zone
+
+
+@dataclass(slots=True)
+class _Lookup:
+    """One name looked up in one zone; adds to the reply what it finds."""
+
+    reply: Reply
+    zone: Zone
+    table: RecordTable
+    turn: int
+
+    def look(self, name: Labels, qtype: int) -> Labels | None:
+        """The next name where an alias leads on, else None."""
+        nodes, apex = self.zone.nodes, self.zone.apex
+        for depth in range(len(name) - len(apex), -1, -1):
+            at = name[depth:]
+            node = nodes.get(at)
+            if node is None:
+                node = nodes.get((b"*", *name[depth + 1 :]))  # of the closest encloser (RFC 4592 section 3.3.1)
+                if node is None:
+                    self._negative(dns.rcode.NXDOMAIN)
+                    return None
+                return self._at(name, node, qtype)
+            if depth and DNAME in node.rrsets:
+                return self._dname(name, at, node.rrsets[DNAME])
+            if at != apex and NS in node.rrsets and not (qtype == DS and not depth):
+                self._referral(at, node.rrsets[NS])
+                return None
+        return self._at(name, nodes[name], qtype)
+
+    def _at(self, name: Labels, node: Node, qtype: int) -> Labels | None:
+        if node.app and qtype in (A, AAAA):
+            self._app(name, node.app, qtype)
+            return None
+        if alias := node.rrsets.get(CNAME):
+            self._add(self.reply.answer, name, alias)
+            return alias.targets[0] if qtype not in (CNAME, ANY) else None
+        if qtype == SOA and name == self.zone.apex:
+            self.reply.answer.append(self._soa(self.zone.soa.ttl))
+        elif qtype == ANY and (node.rrsets or node.app):
+            self._add(self.reply.answer, name, RRset(_HINFO, self.zone.soa.ttl, [_RFC8482]))
+        elif found := node.rrsets.get(qtype):
+            self._add(self.reply.answer, name, found)
+        else:
+            self._negative(dns.rcode.NOERROR)
+        return None
+
+    def _app(self, name: Labels, domain: str, qtype: int) -> None:
+        app = self.table.apps.get(domain)
+        if app is None:  # neither "no such name" nor "no address" is true, and both would be kept by resolvers
+            self.reply.rcode, self.reply.authoritative = dns.rcode.SERVFAIL, False
+            return
+        spread = Spread(app, 4 if qtype == A else 6)
+        addresses: tuple[str, ...] = ()
+        if spread.variants:
+            self.reply.spread, self.reply.variant = spread, spread.variant(self.turn)
+            addresses = spread.addresses(self.reply.variant)
+        if addresses:
+            data = dnslib.A if qtype == A else dnslib.AAAA
+            self._add(self.reply.answer, name, RRset(qtype, app.ttl, [data(address) for address in addresses]))
+        else:
+            self._negative(dns.rcode.NOERROR)
+
+    def _dname(self, name: Labels, owner: Labels, dname: RRset) -> Labels | None:
+        """RFC 6672 section 3.2."""
+        target = name[: len(name) - len(owner)] + dname.targets[0]
+        self._add(self.reply.answer, owner, dname)
+        if sum(len(label) + 1 for label in target) > 254:
+            self.reply.rcode = dns.rcode.YXDOMAIN
+            return None
+        self._add(self.reply.answer, name, RRset(CNAME, dname.ttl, [dnslib.CNAME(dnslib.DNSLabel(target))]))
+        return target
+
+    def _referral(self, cut: Labels, servers: RRset) -> None:
+        """With the glue that the zone holds, siblings' included (RFC 9471)."""
+        if not self.reply.answer:
+            self.reply.authoritative = False
+        self._add(self.reply.authority, cut, servers)
+        for target in servers.targets:
+            for rtype in (A, AAAA):
+                if (node := self.zone.nodes.get(target)) and rtype in node.rrsets:
+                    self._add(self.reply.additional, target, node.rrsets[rtype])
+
+    def _negative(self, rcode: int) -> None:
+        self.reply.rcode = rcode
+        self.reply.authority.append(self._soa(self.zone.soa.negative_ttl))
+
+    def _soa(self, ttl: int) -> Any:
+        return dnslib.RR(dnslib.DNSLabel(self.zone.apex), SOA, rdata=self.zone.soa.rdata(self.table.serial), ttl=ttl)
+
+    @staticmethod
+    def _add(section: list[Any], name: Labels, rrset: RRset) -> None:
+        owner = dnslib.DNSLabel(name)
+        section += [dnslib.RR(owner, rrset.rtype, rdata=rdata, ttl=rrset.ttl) for rdata in rrset.rdata]

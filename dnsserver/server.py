@@ -1,0 +1,122 @@
+"""The DNS server as the rest of the process sees it. Used by the composition root and the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import dns.exception
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+
+from core.errors import InvariantError, StartError
+from core.records import RecordTable
+from core.settings import Settings
+from core.settings.base import listen_address
+from core.snapshot import AnswerView, DnsStats
+from dnsserver import listen, zone
+from dnsserver.generation import Generation, Generations
+from dnsserver.respond import Responder
+from dnsserver.stats import Counters, Stats
+from dnsserver.udp import DatagramPort, datagram_port
+from dnsserver.wire import Wire
+
+
+class DnsServer:
+    """An authoritative server of the zones of the settings and of the record table.
+
+    All methods are for one thread, the engine's. ``on_death`` is called in the wire thread should that end by an
+    exception, which is a defect. Raises ConfigError, with file and line where there is one.
+    """
+
+    def __init__(self, settings: Settings, table: RecordTable, on_death: Callable[[BaseException], None]) -> None:
+        self._listen = [listen_address(text) for text in settings.dns.listen]
+        self._counters = Counters()
+        self._stats = Stats(self._counters)
+        self._generations = Generations(self._counters)
+        self._generation = self._generations.make(zone.load(settings), table, settings.dns)
+        self._on_death = on_death
+        self._wire: Wire | None = None
+        self._addresses: tuple[tuple[str, int], ...] = ()
+
+    def start(self) -> None:
+        """Binds every ``dns.listen`` for UDP and TCP and starts to answer. Raises StartError with what to do."""
+        ports: list[DatagramPort] = []
+        listeners = []
+        try:
+            for address, number in self._listen:
+                datagrams, listener = listen.bind(address, number)
+                listeners.append(listener)
+                try:
+                    ports.append(datagram_port(datagrams, self._counters))
+                except ValueError as error:
+                    datagrams.close()
+                    raise StartError(f"cannot listen on {address}: {error}") from error
+        except StartError:
+            for sock in (*(port.sock for port in ports), *listeners):
+                sock.close()
+            raise
+        self._addresses = tuple(sock.getsockname()[:2] for sock in listeners)
+        self._wire = Wire(ports, listeners, self._generation, self._counters, self._on_death)
+        self._wire.start()
+
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """Address and port of each socket as bound; empty until started."""
+        return self._addresses
+
+    def publish(self, table: RecordTable) -> None:
+        """Swaps the record table. When this returns, no later answer holds what the new table lacks (spec S14, S32).
+
+        A TCP answer from the old table that has not been handed to the kernel is dropped with its connection.
+        """
+        if table.serial < self._generation.table.serial:
+            raise InvariantError(f"record table {table.serial} is older than {self._generation.table.serial}")
+        self._swap(self._generations.make(self._generation.zones, table, self._generation.settings))
+
+    def replace_zones(self, settings: Settings) -> None:
+        """Reads the zones again, and what ``dns`` says of answers and limits. On ConfigError all stays as it is.
+
+        ``dns.listen`` is read at the start alone.
+        """
+        self._swap(self._generations.make(zone.load(settings), self._generation.table, settings.dns))
+
+    def stats(self) -> DnsStats:
+        return self._stats.view()
+
+    def ask(self, name: str, qtype: str, table: RecordTable | None = None) -> AnswerView:
+        """What would be answered over TCP, from the present table or a hypothetical one. ValueError on nonsense."""
+        try:
+            rdtype = dns.rdatatype.from_text(qtype)
+        except (dns.exception.DNSException, ValueError) as error:
+            raise ValueError(f'"{qtype}" is not a record type: write A, AAAA, TXT, …') from error
+        try:
+            asked = dns.name.from_text(name)
+        except dns.exception.DNSException as error:
+            raise ValueError(f'"{name}" is not a domain name: {error}') from error
+        if not name:
+            raise ValueError("no name to ask for: write a domain name, or . for the root")
+        table = table or self._generation.table
+        responder = Responder(self._generation.zones, table, self._generation.settings, stream=True)
+        question = dns.message.make_query(asked, rdtype, flags=0).to_wire()
+        answer = dns.message.from_wire(responder.respond(question, 0).message)
+        return AnswerView(
+            name=asked.to_text().lower(),
+            qtype=dns.rdatatype.to_text(rdtype),
+            rcode=dns.rcode.to_text(answer.rcode()),
+            answer=tuple(line for rrset in answer.answer for line in rrset.to_text().splitlines()),
+            authority=tuple(line for rrset in answer.authority for line in rrset.to_text().splitlines()),
+            serial=table.serial,
+        )
+
+    def stop(self) -> None:
+        """Stops answering and closes all sockets. Harmless when repeated."""
+        wire, self._wire = self._wire, None
+        if wire:
+            wire.stop()
+
+    def _swap(self, generation: Generation) -> None:
+        self._generation = generation
+        if self._wire:
+            self._wire.publish(generation)

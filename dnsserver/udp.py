@@ -1,0 +1,185 @@
+"""UDP sockets served in batches. Called by the wire thread (:mod:`dnsserver.wire`).
+
+On Linux one ``recvmmsg`` and one ``sendmmsg`` carry up to 64 packets (decision 6). They are called without releasing
+the GIL: they never block, and each release would cost a wait for the GIL beside a busy main thread. Elsewhere
+``recvmsg`` and ``sendmsg`` do the same, packet by packet.
+
+On a wildcard address the address that was asked travels with each packet (``IP_PKTINFO``, RFC 3542 section 6), and the
+answer leaves from it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import socket
+import sys
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+from dnsserver.stats import Counters
+
+Answer: TypeAlias = Callable[[bytes], bytes | None]
+
+BATCH = 64
+_SLOT = 4096
+_NAME = 32
+_CONTROL = 64
+_RECEIVE_BUFFER = 1 << 20
+_IP_PKTINFO = 8  # Linux; the socket module of Python 3.11 does not name it
+_BROKEN = (errno.EBADF, errno.ENOTSOCK, errno.EFAULT, errno.EINVAL)
+
+
+class DatagramPort(Protocol):
+    """One bound socket, and how a batch of its packets is answered."""
+
+    sock: socket.socket
+
+    def serve(self, answer: Answer) -> None: ...
+
+
+def datagram_port(sock: socket.socket, counters: Counters) -> DatagramPort:
+    """For a bound UDP socket. ``ValueError`` where a wildcard address cannot be served."""
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+    wildcard = sock.getsockname()[0] in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+    if wildcard:
+        if not sys.platform.startswith("linux"):
+            raise ValueError("a wildcard address works on Linux only; list each address in dns.listen")
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+    batched = sys.platform.startswith("linux") and ctypes.sizeof(ctypes.c_void_p) == 8 and sys.byteorder == "little"
+    return (BatchPort if batched else SimplePort)(sock, counters, wildcard=wildcard)
+
+
+class SimplePort:
+    """The portable way."""
+
+    def __init__(self, sock: socket.socket, counters: Counters, *, wildcard: bool) -> None:
+        self.sock = sock
+        self._counters = counters
+        self._control = _CONTROL if wildcard else 0
+
+    def serve(self, answer: Answer) -> None:
+        for _ in range(BATCH):
+            try:
+                packet, ancillary, _, client = self.sock.recvmsg(_SLOT, self._control)
+            except OSError as error:
+                if error.errno in _BROKEN:
+                    raise
+                return
+            reply = answer(packet)
+            if reply is None:
+                continue
+            if self.sock.family == socket.AF_INET:  # the source address is kept, the way out is the routing table's
+                ancillary = [(level, kind, bytes(4) + data[4:]) for level, kind, data in ancillary]
+            try:
+                self.sock.sendmsg([reply], ancillary, 0, client)
+            except OSError:
+                self._counters.dropped += 1
+
+
+class BatchPort:
+    """``recvmmsg`` and ``sendmmsg`` on 64-bit little-endian Linux.
+
+    A ``struct mmsghdr`` is eight words there: name, name length, iovec, iovec count, control, control length, flags,
+    and the length of the message. Everything that stays the same is laid out once.
+    """
+
+    _NAME_LENGTH, _CONTROL_POINTER, _CONTROL_LENGTH, _LENGTH, _WORDS = 1, 4, 5, 7, 8
+
+    def __init__(self, sock: socket.socket, counters: Counters, *, wildcard: bool) -> None:
+        self.sock = sock
+        self._fd = sock.fileno()
+        self._counters = counters
+        self._wildcard = wildcard
+        self._route_free = wildcard and sock.family == socket.AF_INET
+        libc = ctypes.PyDLL(None, use_errno=True)
+        self._recvmmsg, self._sendmmsg = libc.recvmmsg, libc.sendmmsg
+        name_length = 16 if sock.family == socket.AF_INET else 28
+        memory = _Memory()
+        names, self._control_at, self._controls = memory.area(_NAME), *memory.area_and_view(_CONTROL, "I")
+        incoming, self._incoming = memory.area_and_view(_SLOT, "B")
+        outgoing, self._outgoing = memory.area_and_view(_SLOT, "B")
+        in_vectors, in_view = memory.area_and_view(16, "Q")
+        out_vectors, self._out_vectors = memory.area_and_view(16, "Q")
+        self._in_headers, self._received = memory.area_and_view(8 * self._WORDS, "Q")
+        self._out_headers, self._sent = memory.area_and_view(8 * self._WORDS, "Q")
+        self._names = tuple(names + _NAME * i for i in range(BATCH))
+        for i in range(BATCH):
+            in_view[2 * i], in_view[2 * i + 1] = incoming + _SLOT * i, _SLOT
+            self._out_vectors[2 * i] = outgoing + _SLOT * i
+            control = (self._control_at + _CONTROL * i, _CONTROL) if wildcard else (0, 0)
+            header = (names + _NAME * i, name_length, in_vectors + 16 * i, 1, *control, 0, 0)
+            for word, value in enumerate(header):
+                self._received[self._WORDS * i + word] = value
+            header = (names + _NAME * i, name_length, out_vectors + 16 * i, 1, 0, 0, 0, 0)
+            for word, value in enumerate(header):
+                self._sent[self._WORDS * i + word] = value
+        self._pristine = self._received.tobytes()
+        self._received_bytes = self._received.cast("B")
+        self._memory = memory
+
+    def serve(self, answer: Answer) -> None:
+        self._received_bytes[:] = self._pristine
+        count = self._recvmmsg(self._fd, ctypes.c_void_p(self._in_headers), BATCH, socket.MSG_DONTWAIT, None)
+        if count < 0:
+            error = ctypes.get_errno()
+            if error in _BROKEN:
+                raise OSError(error, os.strerror(error))
+            return
+        incoming, outgoing, sent, sizes = self._incoming, self._outgoing, self._sent, self._out_vectors
+        names, words = self._names, self._WORDS
+        replies = 0
+        for i, length in enumerate(self._received[self._LENGTH : words * count : words].tolist()):
+            start = i * _SLOT
+            reply = answer(incoming[start : start + length].tobytes())
+            if reply is None:
+                continue
+            size = len(reply)
+            start = replies * _SLOT
+            outgoing[start : start + size] = reply
+            sizes[2 * replies + 1] = size
+            sent[words * replies] = names[i]
+            if self._wildcard:
+                self._from_asked_address(i, replies)
+            replies += 1
+        self._send(replies)
+
+    def _from_asked_address(self, i: int, reply: int) -> None:
+        if self._route_free:
+            self._controls[(i * _CONTROL + 16) // 4] = 0  # ipi_ifindex: the way out is the routing table's
+        self._sent[self._WORDS * reply + self._CONTROL_POINTER] = self._control_at + _CONTROL * i
+        self._sent[self._WORDS * reply + self._CONTROL_LENGTH] = self._received[self._WORDS * i + self._CONTROL_LENGTH]
+
+    def _send(self, replies: int) -> None:
+        done = 0
+        while done < replies:
+            headers = ctypes.c_void_p(self._out_headers + 8 * self._WORDS * done)
+            count = self._sendmmsg(self._fd, headers, replies - done, socket.MSG_DONTWAIT)
+            if count > 0:
+                done += count
+            elif ctypes.get_errno() in (errno.EAGAIN, errno.ENOBUFS):
+                self._counters.dropped += replies - done
+                return
+            else:  # the one client cannot be reached (port 0, no route); the others can
+                self._counters.dropped += 1
+                done += 1
+
+
+class _Memory:
+    """Memory for the kernel: areas of ``BATCH`` equal slots that live as long as this object."""
+
+    def __init__(self) -> None:
+        self._areas: list[ctypes.Array[ctypes.c_char]] = []
+
+    def area(self, slot: int) -> int:
+        return self.area_and_view(slot, "B")[0]
+
+    def area_and_view(self, slot: int, unit: str) -> tuple[int, memoryview]:
+        area = ctypes.create_string_buffer(slot * BATCH)
+        self._areas.append(area)
+        return ctypes.addressof(area), memoryview(area).cast("B").cast(unit)  # type: ignore[call-overload] # unit is one of three

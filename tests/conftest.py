@@ -1,0 +1,23 @@
+"""What tests of several kinds share: finding the programs that live tests run against."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+# Debian keeps servers out of a plain user's PATH, and PostgreSQL out of everybody's.
+_SERVER_DIRECTORIES = ("/usr/sbin", "/usr/local/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin")))
+
+
+def require(program: str) -> str:
+    """The path of a program that a test runs. Where it is not installed the test is skipped, and fails under CI."""
+    path = shutil.which(program, path=os.pathsep.join((os.environ.get("PATH", ""), *_SERVER_DIRECTORIES)))
+    if path is None:
+        missing = f"{program} is not installed"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return path
