@@ -34,7 +34,12 @@ def tell_pods(before: Mapping[PodKey, PodState], after: Mapping[PodKey, PodState
         was = old.check.verdict if old else Verdict.UNKNOWN
         if pod.check.verdict is was:
             continue
-        fields: dict[str, Any] = {"cluster": pod.node.cluster, "evidence": f"{pod.node}: {pod.pod}: {pod.check.said}"}
+        fields: dict[str, Any] = {
+            "cluster": pod.node.cluster,
+            "evidence": f"{pod.node}: {pod.pod}: {pod.check.said}"
+            if pod.check.verdict is Verdict.OK
+            else f"{pod.node}: {pod.check.said}",
+        }
         if pod.check.verdict is Verdict.FAIL:
             began = pod.check.run_since
             journal.emit(EventName.FAULT_SEEN, at=began, cause="containers", **fields)

@@ -37,7 +37,7 @@ def absorb_reports(
         if not any(matches(rule, name) for rule in rules):
             continue
         bad = [report for report in reports if not report.running]
-        said = "; ".join(f"container {report.container} {report.said}" for report in bad) or "Running"
+        said = "; ".join(report.said for report in bad) or "running"
         check = CheckId(node, Kind.CONTAINERS, name)
         result = Evidence(check, not bad, said, evidence.at, evidence.took, evidence.noticed_at)
         before = pods.get((node, name))
@@ -62,7 +62,7 @@ def judge(app: App, rules: tuple[PodRule, ...], pods: Iterable[PodState], comple
     if bad:
         first = min(bad, key=lambda pod: pod.check.run_since)
         where = f"{first.node}/{Kind.CONTAINERS}"
-        return Cause("internal_anomaly", where, f"pod {first.pod}: {first.check.said}; {share}", first.check.run_since)
+        return Cause("internal_anomaly", where, f"{first.check.said}; {share}", first.check.run_since)
     names = ", ".join(missing)
     at = max((pod.check.at for pod in mine), default=0.0)
     return Cause("internal_anomaly", f"{Kind.CONTAINERS}", f"missing: {names}; {share}", at)

@@ -42,7 +42,10 @@ class Process:
             [sys.executable, "-m", "core.cli", "run", "--headless", "--config", str(config)],
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env={**os.environ, "POINTSMAN_RECOVERY__RAMP": "[100]"},  # else an answer holds a returning cluster by chance
+            env={
+                **os.environ,
+                "POINTSMAN_RECOVERY__RAMP": "[100]",
+            },  # else an answer holds a returning cluster by chance
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
