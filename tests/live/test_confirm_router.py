@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from core.model import Evidence
 from core.probes.confirm import worker
 from core.settings import App, Cluster, Confirm, Settings
-from tests.live.rounds_recorder import bad, running, silent, well, words
+from tests.live.rounds_recorder import Recorder, bad, running, silent, well, words
 
 pytestmark = pytest.mark.live
 
@@ -64,7 +64,7 @@ def router() -> Iterator[Router]:
         yield made
 
 
-def watch(**confirm: Any) -> Any:
+def watch(**confirm: Any) -> AbstractAsyncContextManager[Recorder]:
     values: dict[str, Any] = {"interval": 0.05, "timeout": 5.0, **confirm}
     cluster = Cluster(name="tokyo", addresses=("127.0.0.1",), confirm=Confirm(**values))
     settings = Settings(app=(App(domain="svc1.net.", clusters=("tokyo",)),), cluster=(cluster,))

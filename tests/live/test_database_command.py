@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ import pytest
 from core.model import Result
 from core.probes.database import worker
 from core.settings import Cluster, Database, Settings
-from tests.live.rounds_recorder import bad, running, silent, well, words
+from tests.live.rounds_recorder import Recorder, bad, running, silent, well, words
 
 pytestmark = pytest.mark.live
 
 
-def watch(command: str, **changes: Any) -> Any:
+def watch(command: str, **changes: Any) -> AbstractAsyncContextManager[Recorder]:
     values: dict[str, Any] = {"name": "db", "kind": "command", "command": command, "interval": 0.1, "timeout": 10.0}
     database = Database(**{**values, **changes})
     cluster = Cluster(name="tokyo", addresses=("192.0.2.1",))

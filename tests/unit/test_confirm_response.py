@@ -93,7 +93,7 @@ def test_a_chunked_body_without_end_is_not_read_for_ever() -> None:
     ],
 )
 def test_what_is_no_response_is_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match="HTTP|chunk|protocols"):
+    with pytest.raises(ValueError, match=r"HTTP|chunk|protocols"):
         read(data)
 
 
