@@ -61,12 +61,12 @@ class Process:
 
 
 @asynccontextmanager
-async def life_of(config: Path, log: Path) -> AsyncIterator[RemoteClient]:
+async def life_of(config: Path, log: Path) -> AsyncIterator[tuple[Process, RemoteClient]]:
     """A life that ends by kill -9, whatever the test makes of it."""
     process = Process(config, log)
     client = RemoteClient(load(config).control_socket)
     try:
-        yield client
+        yield process, client
     finally:
         process.kill()
         await client.close()
@@ -140,7 +140,7 @@ async def test_a_kill_at_any_instant_loses_nothing_acknowledged(tmp_path: Path) 
     before: dict[str, set[str]] = {}
     with running(tmp_path / "lab", dns_port=0) as config:
         for life in range(KILLS + 1):
-            async with life_of(config, tmp_path / "log") as client:
+            async with life_of(config, tmp_path / "log") as (process, client):
                 snapshot = await client.snapshot()
                 port = int(snapshot.listen[0].rsplit(":", 1)[1])
                 orders.check(overrides(snapshot))
@@ -163,5 +163,6 @@ async def test_a_kill_at_any_instant_loses_nothing_acknowledged(tmp_path: Path) 
                     before = {domain: await answers(port, domain) for domain in ("svc1.net.", "svc2.net.")}
                 else:
                     before = {}
-            await asyncio.wait({giving})
+                process.kill()
+                await asyncio.wait({giving})
     assert orders.acknowledged > KILLS, "hardly an order was acknowledged: hardly anything was tested"
