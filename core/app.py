@@ -7,13 +7,15 @@ thread, and with the console Textual's loop on the main thread (then the engine'
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
 import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import structlog
 
@@ -23,7 +25,7 @@ from core.control.server import ControlServer
 from core.engine import Engine
 from core.errors import CommandRefused, ConfigError, PointsmanError, StartError
 from core.log import log_event, set_up
-from core.model import Result
+from core.model import Event, EventName, Result
 from core.notify import notify
 from core.probes.sink import ProbeSink
 from core.probes.supervisor import Probes
@@ -35,6 +37,7 @@ from core.settings import Settings
 from core.settings.load import load
 from core.store import Store
 from core.world import build
+from dnsserver import zone
 from dnsserver.server import DnsServer
 
 _log = structlog.get_logger()
@@ -42,8 +45,12 @@ Extra: TypeAlias = tuple[str, str, Callable[[], Awaitable[str]]]
 """A command for the console's palette: its name, its help, and what it does, which returns a line."""
 SWITCH_INTERVAL = 0.0005
 """Seconds a thread may keep the interpreter: the default of 5 ms makes DNS wait for a busy console ten times as long."""
-STOP_DEADLINE = 1.5
-NEEDS_RESTART = ("dns.listen", "dns.workers", "store", "control")
+STOP_DEADLINE = 1.2
+"""Seconds from the wish to end in which every part may end in order."""
+LEAVE_DEADLINE = 1.6
+"""Seconds until the process ends all the same: a name server, a disk or a library that hangs keeps nobody from ending."""
+WATCH_EVERY = 0.5
+NEEDS_RESTART = ("dns.listen", "dns.workers", "store", "control", "log")
 
 
 def run(
@@ -58,10 +65,7 @@ def run(
     sys.setswitchinterval(SWITCH_INTERVAL)
     set_up(settings.log.level, settings.log.format, None if headless else settings.log_file)
     part = Part(settings, config, flags)
-    if headless:
-        with _runner() as runner:
-            return runner.run(part.serve())
-    return _with_console(part, settings, commands)
+    return part.run() if headless else _with_console(part, settings, commands)
 
 
 async def probe_once(settings: Settings, within: float) -> list[Result]:
@@ -74,10 +78,24 @@ class Part:
 
     def __init__(self, settings: Settings, config: Path | None, flags: Mapping[str, object] | None) -> None:
         self.settings = settings
+        self._started_with = settings.model_dump()
         self._config = config
         self._flags = flags
         self._stop = asyncio.Event()
+        self._hang_up = asyncio.Event()
+        self._reloading = asyncio.Lock()
         self._failure: BaseException | None = None
+        self._ends_at = 0.0
+        self._leave = threading.Timer(LEAVE_DEADLINE, self._leave_behind)
+        self._leave.daemon = True
+
+    def run(self, ready: Callable[[Service], None] | None = None) -> int:
+        """:meth:`serve` on a loop of its own."""
+        try:
+            with _runner() as runner:
+                return runner.run(self.serve(ready))
+        finally:
+            self._leave.cancel()
 
     async def serve(self, ready: Callable[[Service], None] | None = None) -> int:
         """Serve until SIGTERM, SIGINT or :meth:`stop`; ``ready`` gets the service once everything runs."""
@@ -85,10 +103,15 @@ class Part:
         alone = threading.current_thread() is threading.main_thread()
         if alone:
             for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self._stop.set)
+                loop.add_signal_handler(number, self.stop)
+            loop.add_signal_handler(signal.SIGHUP, self._hang_up.set)
         async with self._running() as service:
+<<<<<<< HEAD
             if alone:
                 loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.ensure_future(self._hang_up(service)))
+=======
+            gc.freeze()  # what is there by now stays: each full collection went through it all and stopped DNS for 55 ms
+>>>>>>> refs/heads/failures
             notify("READY=1")
             if ready:
                 ready(service)
@@ -103,11 +126,14 @@ class Part:
 
     def stop(self) -> None:
         """End; call on the loop of :meth:`serve`."""
-        self._stop.set()
+        if not self._stop.is_set():
+            self._stop.set()
+            self._ends_at = asyncio.get_running_loop().time() + STOP_DEADLINE
+            self._leave.start()
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[Service]:
-        clock = Clock()
+        clock = self._clock = Clock()
         settings = self.settings
         loop = asyncio.get_running_loop()
         store = await Store.open(Path(settings.store.directory), settings.store.keep_events)
@@ -130,8 +156,9 @@ class Part:
                     tcp=settings.control.tcp,
                     token_file=Path(settings.control.token_file) if settings.control.token_file else None,
                 )
-                async with _tasks(self._fail, engine.run(), probes.run()):
-                    await control.start()
+                await control.start()
+                work = (engine.run(), probes.run(), control.keep(), self._reload_on_hang_up(), self._watch_store())
+                async with self._beside(*work):
                     try:
                         yield service
                     finally:
@@ -140,34 +167,76 @@ class Part:
                 dns.stop()
         finally:
             with suppress(TimeoutError):  # a disk that does not answer keeps nobody from ending
-                await asyncio.wait_for(store.close(), STOP_DEADLINE / 2)
+                await asyncio.wait_for(store.close(), self._left())
+
+    @asynccontextmanager
+    async def _beside(self, *work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+        """Run these beside the body; one that ends by an exception ends the whole."""
+        tasks = [asyncio.ensure_future(job) for job in work]
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()):
+                self._fail(error)
+
+        for task in tasks:
+            task.add_done_callback(ended)
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=self._left())
+
+    def _left(self) -> float:
+        """Seconds that a part may still take to end; each gets a moment."""
+        return max(0.1, self._ends_at - asyncio.get_running_loop().time())
+
+    def _leave_behind(self) -> None:
+        """End now: what was acknowledged is on disk, as after a kill (spec S30). Runs on a thread of its own."""
+        sys.stderr.write("pointsman: ended without waiting for what hangs; what was acknowledged is saved\n")
+        sys.stderr.flush()
+        os._exit(1 if self._failure else 0)
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error
-        self._stop.set()
+        self.stop()
+
+    async def _watch_store(self) -> None:
+        """A store that cannot be written is told where people look, once each time (spec S30)."""
+        told = ""
+        while True:
+            trouble = self._engine.saver.trouble
+            if trouble and not told:
+                self._engine.tell(Event(EventName.STORE_DEGRADED, self._clock.now(), cause=trouble))
+            elif told and not trouble:
+                self._engine.tell(Event(EventName.RECOVERED, self._clock.now(), cause="store"))
+            told = trouble
+            await asyncio.sleep(WATCH_EVERY)
 
     async def _reload(self) -> str:
         """Read the settings again; raises CommandRefused with the problems, and then nothing has changed."""
-        try:
-            settings = load(self._config, self._flags)
-        except ConfigError as error:
-            raise CommandRefused("; ".join(error.problems)) from error
-        old, new = self.settings.model_dump(), settings.model_dump()
-        later = [key for key in NEEDS_RESTART if _at(old, key) != _at(new, key)]
-        try:
-            self._dns.replace_zones(settings)
-        except ConfigError as error:
-            raise CommandRefused("; ".join(error.problems)) from error
-        self.settings = settings
-        self._engine.reload(build(settings))
-        await self._probes.replace(settings)
-        return "reloaded" + (f"; a restart is needed for {', '.join(later)}" if later else "")
+        async with self._reloading:
+            try:
+                settings = load(self._config, self._flags)
+                zone.load(settings)  # the one part that could still refuse when the others have changed already
+                await self._probes.replace(settings)
+                self._dns.replace_zones(settings)
+            except ConfigError as error:
+                raise CommandRefused("; ".join(error.problems)) from error
+            self._engine.reload(build(settings))
+            self.settings = settings
+            now = settings.model_dump()
+            later = [key for key in NEEDS_RESTART if _at(self._started_with, key) != _at(now, key)]
+            return "reloaded" + (f"; a restart is needed for {', '.join(later)}" if later else "")
 
-    async def _hang_up(self, service: Service) -> None:
-        try:
-            _log.warning(await service.reload())
-        except PointsmanError as error:
-            _log.error(f"not reloaded: {error}")
+    async def _reload_on_hang_up(self) -> None:
+        while True:
+            await self._hang_up.wait()
+            self._hang_up.clear()
+            try:
+                _log.warning("reload", said=await self._reload())
+            except PointsmanError as error:
+                _log.error("reload_refused", reason=str(error))
 
 
 def _with_console(part: Part, settings: Settings, commands: Sequence[Extra]) -> int:
@@ -175,7 +244,7 @@ def _with_console(part: Part, settings: Settings, commands: Sequence[Extra]) -> 
     from tui.app import EXIT_STOP, PaletteCommand, run_console  # noqa: PLC0415 (Textual takes a while to import, and headless never needs it)
 
     started = threading.Event()
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
 
     def engine_thread() -> None:
         def ready(service: Service) -> None:
@@ -183,15 +252,17 @@ def _with_console(part: Part, settings: Settings, commands: Sequence[Extra]) -> 
             started.set()
 
         try:
-            with _runner() as runner:
-                runner.run(part.serve(ready))
+            part.run(ready)
         except BaseException as error:
             found["error"] = error
         finally:
             started.set()
 
-    thread = threading.Thread(target=engine_thread, name="engine")
+    for number in (signal.SIGTERM, signal.SIGHUP):  # Textual ends in order, and mends the terminal, on SIGINT alone
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+    thread = threading.Thread(target=engine_thread, name="engine", daemon=True)
     thread.start()
+<<<<<<< HEAD
     started.wait()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -239,6 +310,27 @@ async def _tasks(fail: Callable[[BaseException], None], *work: Coroutine[None, N
             await asyncio.wait({task}, timeout=STOP_DEADLINE / 2)
 
 
+=======
+    try:
+        started.wait()
+        if "service" in found:
+            run_console(
+                LocalClient(found["service"], found["loop"]),
+                settings.console,
+                attached=False,
+                commands=[PaletteCommand(*extra) for extra in commands],
+            )
+    finally:
+        if "loop" in found:
+            with suppress(RuntimeError):  # it has ended by itself
+                found["loop"].call_soon_threadsafe(part.stop)
+            thread.join()
+    if "error" in found:
+        raise found["error"]
+    return 0
+
+
+>>>>>>> refs/heads/failures
 def _runner() -> asyncio.Runner:
     try:
         import uvloop  # noqa: PLC0415 (only where it exists)

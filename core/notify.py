@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import socket
 
+import structlog
+
+_log = structlog.get_logger()
+
 
 def notify(state: str) -> None:
     """Send one state, as ``READY=1``, to the socket that systemd named in the environment."""
@@ -14,5 +18,8 @@ def notify(state: str) -> None:
     if address.startswith("@"):
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        channel.connect(address)
-        channel.sendall(state.encode())
+        try:
+            channel.connect(address)
+            channel.sendall(state.encode())
+        except OSError as error:  # the service goes on: DNS answers are worth more than being known to be ready
+            _log.warning("not_notified", state=state, socket=os.environ["NOTIFY_SOCKET"], reason=str(error))

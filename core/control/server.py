@@ -27,6 +27,8 @@ from core.errors import CommandRefused, NotRunning, PointsmanError, StartError
 _LARGEST_BODY = 64 * 1024  # octets
 _DEADLINE = 10.0  # seconds for the engine to answer
 _STOP = 0.5  # seconds for those who are being answered when the server stops
+_STOP_ALL = 0.6  # seconds in all
+_LOOK = 2.0  # seconds between looks whether the socket is still there
 _log = structlog.get_logger()
 
 
@@ -69,8 +71,7 @@ class ControlServer:
             self._token = _token(self._token_file)
         await self._runner.setup()
         try:
-            listener, self._inode = _listen(self._socket)
-            await web.SockSite(self._runner, listener).start()
+            await self._start_socket()
             if self._tcp:
                 await self._start_tcp()
         except BaseException:
@@ -78,23 +79,41 @@ class ControlServer:
             raise
 
     async def stop(self) -> None:
-        """Close every connection within about two seconds, and remove the socket."""
-        if self._inode:
+        """Close every connection within :data:`_STOP_ALL` seconds, and remove the socket."""
+        if self._is_there():
             with suppress(OSError):
-                if self._socket.lstat().st_ino == self._inode:
-                    self._socket.unlink()
-            self._inode = 0
+                self._socket.unlink()
         with suppress(TimeoutError):
-            async with asyncio.timeout(2.0):
+            async with asyncio.timeout(_STOP_ALL):
                 await self._handlers.stop_streams()
                 await self._runner.cleanup()
+
+    async def keep(self) -> None:
+        """Until cancelled: a socket that somebody has removed, with its directory or alone, is made again."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            if not self._is_there():
+                with suppress(StartError):  # tried again
+                    await self._start_socket()
+                    _log.warning("control_socket_made_again", socket=str(self._socket))
+
+    def _is_there(self) -> bool:
+        try:
+            return self._socket.lstat().st_ino == self._inode
+        except OSError:
+            return False
+
+    async def _start_socket(self) -> None:
+        listener, self._inode = _listen(self._socket)
+        await web.SockSite(self._runner, listener).start()
 
     async def _start_tcp(self) -> None:
         host, _, port = self._tcp.rpartition(":")
         try:
             await web.TCPSite(self._runner, host.strip("[]"), int(port)).start()
         except (OSError, ValueError) as error:
-            raise StartError(f"control.tcp {self._tcp}: {getattr(error, 'strerror', None) or error}") from error
+            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+            raise StartError(f"control.tcp {self._tcp}: {reason}; choose another in control.tcp") from error
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -163,14 +182,18 @@ def _listen(path: Path) -> tuple[sockets.socket, int]:
     except BaseException as error:
         listener.close()
         if isinstance(error, OSError):
-            raise StartError(f"control socket {path}: {error.strerror or error}") from error
+            raise StartError(
+                f"control socket {path}: cannot be made ({error.strerror or error}); choose another control.socket"
+            ) from error
         raise
 
 
 def _clear(path: Path) -> None:
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise StartError(f"control socket {path}: there is a file of that name that is not a socket")
+            raise StartError(
+                f"control socket {path}: there is a file of that name that is not a socket; remove it, or choose another control.socket"
+            )
         with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as probe:
             probe.settimeout(1.0)
             probe.connect(str(path))

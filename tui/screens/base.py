@@ -64,8 +64,11 @@ class ConsoleScreen(Screen[None]):
         self.show(self.console.view())
 
     def show(self, view: View) -> None:
-        """Paint a view, once there is something to paint on: the header here, the rest in :meth:`paint`."""
-        if not self._ready:
+        """Paint a view while there is something to paint on: the header here, the rest in :meth:`paint`.
+
+        There is nothing before the first layout, nor once the app ends and has taken its widgets away.
+        """
+        if not self._ready or not self.query("#header"):
             return
         self.set_strip("header", header_lines(view, self.size.width - 2, self.console.settings.read_only))
         self.set_strip("status", self.status(view))
