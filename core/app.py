@@ -106,12 +106,7 @@ class Part:
                 loop.add_signal_handler(number, self.stop)
             loop.add_signal_handler(signal.SIGHUP, self._hang_up.set)
         async with self._running() as service:
-<<<<<<< HEAD
-            if alone:
-                loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.ensure_future(self._hang_up(service)))
-=======
             gc.freeze()  # what is there by now stays: each full collection went through it all and stopped DNS for 55 ms
->>>>>>> refs/heads/failures
             notify("READY=1")
             if ready:
                 ready(service)
@@ -262,64 +257,16 @@ def _with_console(part: Part, settings: Settings, commands: Sequence[Extra]) -> 
         signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
     thread = threading.Thread(target=engine_thread, name="engine", daemon=True)
     thread.start()
-<<<<<<< HEAD
-    started.wait()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
-    loop, service = found.get("loop"), found.get("service")
-    try:
-        if isinstance(loop, asyncio.AbstractEventLoop) and isinstance(service, Service):
-            extras = [PaletteCommand(*extra) for extra in commands]
-            left = run_console(LocalClient(service, loop), settings.console, attached=False, commands=extras)
-            if left not in {0, EXIT_STOP}:
-                sys.stderr.write("pointsman: the console ended by a defect; DNS goes on, Ctrl-C stops it\n")
-                thread.join()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        if isinstance(loop, asyncio.AbstractEventLoop):
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(part.stop)
-        thread.join(STOP_DEADLINE)
-    if isinstance(found.get("error"), BaseException):
-        raise found["error"]  # type: ignore[misc] # mypy does not narrow a dictionary's value
-    return 0
-
-
-def _interrupt(number: int, frame: object) -> None:
-    """SIGTERM, and the terminal's end, leave the console as Ctrl-C leaves other programs."""
-    raise KeyboardInterrupt
-
-
-@asynccontextmanager
-async def _tasks(fail: Callable[[BaseException], None], *work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run these beside the body; one that ends by an exception ends the whole."""
-    tasks = [asyncio.ensure_future(job) for job in work]
-
-    def ended(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()):
-            fail(error)
-
-    for task in tasks:
-        task.add_done_callback(ended)
-    try:
-        yield
-    finally:
-        for task in reversed(tasks):
-            task.cancel()
-            await asyncio.wait({task}, timeout=STOP_DEADLINE / 2)
-
-
-=======
     try:
         started.wait()
         if "service" in found:
-            run_console(
-                LocalClient(found["service"], found["loop"]),
-                settings.console,
-                attached=False,
-                commands=[PaletteCommand(*extra) for extra in commands],
-            )
+            client = LocalClient(found["service"], found["loop"])
+            extras = [PaletteCommand(*extra) for extra in commands]
+            left = run_console(client, settings.console, attached=False, commands=extras)
+            if left not in {0, EXIT_STOP}:
+                sys.stderr.write("pointsman: the console ended by a defect; DNS goes on, Ctrl-C stops it\n")
+                with suppress(KeyboardInterrupt):
+                    thread.join()
     finally:
         if "loop" in found:
             with suppress(RuntimeError):  # it has ended by itself
@@ -330,7 +277,6 @@ async def _tasks(fail: Callable[[BaseException], None], *work: Coroutine[None, N
     return 0
 
 
->>>>>>> refs/heads/failures
 def _runner() -> asyncio.Runner:
     try:
         import uvloop  # noqa: PLC0415 (only where it exists)
