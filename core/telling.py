@@ -28,7 +28,11 @@ def tell_check(check: CheckId, before: CheckState, after: CheckState, journal: J
 
 
 def tell_pods(before: Mapping[PodKey, PodState], after: Mapping[PodKey, PodState], journal: Journal) -> None:
-    """A pod that turns bad is detached, its weight decided to be 0 (spec S19); one that is well again is attached."""
+    """A pod that turns bad is detached, its weight decided to be 0 (spec S19); one that is well again is attached. What
+    a node's list changed is kept, for verdicts outlive a restart (spec S30)."""
+    verdicts = [{key: pod.check.verdict for key, pod in pods.items()} for pods in (before, after)]
+    for node in sorted({key[0] for key, _ in verdicts[0].items() ^ verdicts[1].items()}):
+        journal.save(f"pods/{node}", tuple(pod for key, pod in after.items() if key[0] == node) or None)
     for key, pod in after.items():
         old = before.get(key)
         was = old.check.verdict if old else Verdict.UNKNOWN
@@ -50,7 +54,7 @@ def tell_silence(before: ClusterState, after: ClusterState, journal: Journal) ->
         journal.emit(
             EventName.CHECK_SILENT, cluster=source.cluster, cause="watch", evidence=f"{source}: no sign of life"
         )
-    for source in sorted(before.unknown - after.unknown):
+    for source in sorted(before.unknown - after.unknown - after.waiting):
         journal.emit(EventName.RECOVERED, cluster=source.cluster, cause="watch", evidence=f"{source}: heard again")
     if after.checks is before.checks:
         return

@@ -218,8 +218,8 @@ def _cause(
 def _since(word: Word, override: Override | None, standings: list[Standing], found: ClusterState) -> float:
     if override:
         return override.since
-    if word in {Word.DEGRADED, Word.SILENT} and found.quiet_since:
-        return found.quiet_since
+    if word in {Word.DEGRADED, Word.SILENT} and found.quiet:
+        return min(found.quiet.values())
     return max((standing.since for standing in standings), default=0.0)
 
 
