@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from core.detection.external import SILENCE, assess
-from core.detection.hysteresis import CheckState
+from core.detection.hysteresis import CheckState, Outcome
 from core.detection.internal import ClusterState, forgotten, grow_old, take
 from core.detection.silence import fell_silent, has_spoken, last_sign, listen
 from core.detection.suspicion import most, suspect
 from core.journal import Journal
-from core.model import Cause, CheckId, EventName, Evidence, Kind, Order, Phase, Result, Silence, SourceStatus
+from core.model import Cause, CheckId, EventName, Evidence, Kind, Order, Phase, Result, Silence, SourceStatus, Verdict
 from core.state import CleanAnswer, Effect, Published, Reload, State, Tick
 from core.switching.operator import expire, obey
 from core.switching.switcher import UNASSESSED, decide, note, settle
@@ -60,9 +60,11 @@ def _on_result(state: State, result: Result, journal: Journal) -> State:
     before = state.clusters.get(name, NOBODY)
     after = take(state.world, before, result)
     state = replace(state, clusters={**state.clusters, name: after})
-    tell_check(result.check, before.checks.get(result.check, CheckState()), after.checks[result.check], journal)
-    if after.pods is not before.pods:
-        tell_pods(before.pods, after.pods, journal)
+    was, found = before.checks.get(result.check, CheckState()), after.checks[result.check]
+    tell_check(result.check, was, found, journal)
+    told = tell_pods(before.pods, after.pods, journal)
+    if not told and was.verdict is found.verdict is Verdict.OK and was.outcome is found.outcome is Outcome.GOOD:
+        return state  # well as before: it is so with nearly every result
     assessments = state.assessments
     state = _reassess(state, name, journal)
     if state.assessments is assessments:

@@ -68,11 +68,14 @@ def forgotten(world: World, state: ClusterState, now: float, since: float) -> li
     """Checks that nobody asks any more (renamed, a machine's domain that was removed): they have neither answered nor
     been silent for long, while others of their kind at their source answer. ``since``: none is old before.
     """
-    old = [check for check, found in state.checks.items() if now - max(found.at, since) >= _stale_after(world)]
+    stale_after = _stale_after(world)
+    old = [check for check, found in state.checks.items() if now - max(found.at, since) >= stale_after]
+    if not old:
+        return []
     asked = {
         (check.source, check.kind)
         for check, found in state.checks.items()
-        if found.outcome is not Outcome.SILENT and now - found.at < _stale_after(world)
+        if found.outcome is not Outcome.SILENT and now - found.at < stale_after
     }
     return [check for check in old if (check.source, check.kind) in asked]
 

@@ -23,12 +23,16 @@ def listen(
     world: World, plan: ClusterPlan, state: ClusterState, gaps: Mapping[SourceId, float], now: float
 ) -> ClusterState:
     """The cluster's state with who is waiting, quiet and unknown now; the same object when nothing changed."""
-    deadline = world.settings.detection.silence.deadline
+    detection = world.settings.detection
+    deadline = detection.silence.deadline
+    nobody = 2 * min(detection.tick, detection.tick_sh, detection.poll)  # is quiet as soon as this
     waiting, quiet, unknown = set(), {}, set()
-    for source in plan.sources:
+    for source in plan.expected:
         gap = gaps.get(source)
         if gap is None:
             waiting.add(source)
+        elif gap <= nobody:
+            continue
         elif source.kind is not SourceKind.DATABASE and gap > (after := _quiet_after(world, plan, state, source)):
             quiet[source] = state.quiet.get(source, now - gap)
             if gap > max(deadline, after):
