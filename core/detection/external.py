@@ -71,7 +71,7 @@ def _confirm(world: World, plan: ClusterPlan, state: ClusterState) -> Iterator[C
         return
     if found.verdict is Verdict.FAIL:
         yield Cause("external_anomaly", str(check), found.said, found.run_since)
-    elif found.outcome is Outcome.SILENT and found.run >= confirm.fall:
+    elif found.outcome is Outcome.SILENT and found.missed >= confirm.fall:
         yield Cause(SILENCE, str(check), found.said, found.run_since)
 
 
