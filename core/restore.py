@@ -20,7 +20,8 @@ from core.model import CheckId, Kind, Override
 from core.records import AppRecords, RecordTable
 from core.snapshot import Freeze
 from core.state import Incident, State
-from core.switching.standing import Standing
+from core.switching.standing import Standing, not_later
+from core.switching.switcher import next_due
 from core.switching.table import build
 from core.world import World
 
@@ -73,7 +74,7 @@ def restore(world: World, saved: Mapping[str, bytes], now: float) -> State:
         table=table,
         clusters=_clusters(world, parts["check"], parts["pods"]),
         standings={
-            (domain, name): standing
+            (domain, name): not_later(standing, world.settings.recovery, now)
             for key, standing in parts["standing"].items()
             for domain, _, name in (key.partition("/"),)
             if domain in world.apps and name in world.apps[domain].clusters
@@ -86,9 +87,8 @@ def restore(world: World, saved: Mapping[str, bytes], now: float) -> State:
         round_ends=now + world.settings.safety.first_round,
     )
     state = replace(state, assessments={name: _assess(state, name) for name in state.clusters})
-    dues = [standing.due for standing in state.standings.values() if standing.due]
     standings = {} if world.settings.safety.shadow else state.standings
-    return replace(state, table=build(world, standings, state.overrides, table), due=min(dues, default=0.0))
+    return replace(state, table=build(world, standings, state.overrides, table), due=next_due(state.standings))
 
 
 def _clusters(

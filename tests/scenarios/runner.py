@@ -206,7 +206,7 @@ def run_file(path: Path) -> None:
         at, word, *rest = text.split(maxsplit=2)
         run.advance(START + float(at))
         try:
-            _WORDS[word](run, rest[0] if rest else "")
+            WORDS[word](run, rest[0] if rest else "")
         except AssertionError as failed:
             events = "\n".join(
                 f"  {e.at - START:7.3f} {e.name} {e.cluster} {e.app} {e.cause} {e.evidence}" for e in run.history[-25:]
@@ -359,7 +359,7 @@ def _suspect(run: Run, text: str) -> None:
     assert bool(run.state.suspicion) == (text == "yes"), run.state.suspicion
 
 
-_WORDS: dict[str, Any] = {
+WORDS: dict[str, Any] = {
     "break": _truth("bad"),
     "mend": _truth("good"),
     "hush": _truth("silent"),
