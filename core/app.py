@@ -172,7 +172,7 @@ class Part:
 
 def _with_console(part: Part, settings: Settings, commands: Sequence[Extra]) -> int:
     """The engine's loop on a thread of its own, the console on this one; ends when the console is left."""
-    from tui.app import PaletteCommand, run_console  # noqa: PLC0415 (Textual takes a while to import, and headless never needs it)
+    from tui.app import EXIT_STOP, PaletteCommand, run_console  # noqa: PLC0415 (Textual takes a while to import, and headless never needs it)
 
     started = threading.Event()
     found: dict[str, object] = {}
@@ -193,22 +193,31 @@ def _with_console(part: Part, settings: Settings, commands: Sequence[Extra]) -> 
     thread = threading.Thread(target=engine_thread, name="engine")
     thread.start()
     started.wait()
-    loop = found.get("loop")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    loop, service = found.get("loop"), found.get("service")
     try:
-        if isinstance(loop, asyncio.AbstractEventLoop) and isinstance(found["service"], Service):
-            run_console(
-                LocalClient(found["service"], loop),
-                settings.console,
-                attached=False,
-                commands=[PaletteCommand(*extra) for extra in commands],
-            )
+        if isinstance(loop, asyncio.AbstractEventLoop) and isinstance(service, Service):
+            extras = [PaletteCommand(*extra) for extra in commands]
+            left = run_console(LocalClient(service, loop), settings.console, attached=False, commands=extras)
+            if left not in {0, EXIT_STOP}:
+                sys.stderr.write("pointsman: the console ended by a defect; DNS goes on, Ctrl-C stops it\n")
+                thread.join()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        if isinstance(loop, asyncio.AbstractEventLoop):
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(part.stop)
-    finally:
         thread.join(STOP_DEADLINE)
     if isinstance(found.get("error"), BaseException):
         raise found["error"]  # type: ignore[misc] # mypy does not narrow a dictionary's value
     return 0
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """SIGTERM, and the terminal's end, leave the console as Ctrl-C leaves other programs."""
+    raise KeyboardInterrupt
 
 
 @asynccontextmanager

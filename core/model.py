@@ -82,7 +82,8 @@ class CheckId:
 class PodReport:
     """The newest attempt of one container of one pod, as the runtime told it (spec S4).
 
-    ``pod`` is ``namespace/name``. A container that is not running is definite evidence against its pod.
+    ``pod`` is ``namespace/name``. A container that is not running is definite evidence against its pod; ``said`` is
+    then a sentence that names both.
     """
 
     pod: str

@@ -41,7 +41,12 @@ def tell_pods(before: Mapping[PodKey, PodState], after: Mapping[PodKey, PodState
         old = was.get(key, Verdict.UNKNOWN)
         if pod.check.verdict is old:
             continue
-        fields: dict[str, Any] = {"cluster": pod.node.cluster, "evidence": f"{pod.node}: {pod.pod}: {pod.check.said}"}
+        fields: dict[str, Any] = {
+            "cluster": pod.node.cluster,
+            "evidence": f"{pod.node}: {pod.pod}: {pod.check.said}"
+            if pod.check.verdict is Verdict.OK
+            else f"{pod.node}: {pod.check.said}",
+        }
         if pod.check.verdict is Verdict.FAIL:
             began = pod.check.run_since
             journal.emit(EventName.FAULT_SEEN, at=began, cause="containers", **fields)

@@ -41,6 +41,7 @@ from core.switching.table import SERVING
 from core.world import ClusterPlan, matches
 
 NOTHING = ClusterState()
+_PHASE_OF = {Word.ERASED: Phase.ERASED, Word.RECOVERING: Phase.RECOVERING, Word.RAMPING: Phase.RAMPING}
 _OUT = {Action.DRAIN: Word.DRAINED, Action.ERASE: Word.HELD_OUT}
 
 
@@ -178,11 +179,7 @@ def _word(
         return _OUT[override.action]
     if abnormal and any(member.in_dns for member in members) and Phase.ERASED not in phases:
         return Word.ABNORMAL if state.round_over else Word.STARTING
-    for phase, word in (
-        (Phase.ERASED, Word.ERASED),
-        (Phase.RECOVERING, Word.RECOVERING),
-        (Phase.RAMPING, Word.RAMPING),
-    ):
+    for word, phase in _PHASE_OF.items():
         if phase in phases:
             return word
     if not state.round_over:
@@ -214,7 +211,7 @@ def _cause(
     if found.unknown:
         return "silent: " + ", ".join(sorted(source.name for source in found.unknown))
     unclear = [f"{check}: {state.said}" for check, state in found.checks.items() if state.verdict is Verdict.UNKNOWN]
-    bad_pods = [f"pod {pod.pod}: {pod.check.said}" for pod in found.pods.values() if pod.check.verdict is Verdict.FAIL]
+    bad_pods = [pod.check.said for pod in found.pods.values() if pod.check.verdict is Verdict.FAIL]
     return next(iter([*bad_pods, *unclear]), "")
 
 
@@ -223,7 +220,8 @@ def _since(word: Word, override: Override | None, standings: list[Standing], fou
         return override.since
     if word in {Word.DEGRADED, Word.SILENT} and found.quiet:
         return min(found.quiet.values())
-    return max((standing.since for standing in standings), default=0.0)
+    phase = _PHASE_OF.get(word)
+    return max((standing.since for standing in standings if phase in {None, standing.phase}), default=0.0)
 
 
 def _bad(checks: Iterable[CheckState]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 
 from core.model import Action, Order, Override, Verdict
@@ -62,11 +62,6 @@ class Proposal:
     def lasting(self) -> bool:
         """Whether the order can end by itself."""
         return self.order.action in (Action.DRAIN, Action.ERASE)
-
-
-def expected(preview: Preview, order: Order) -> Order:
-    """The order as it is sent: with what the operator saw."""
-    return replace(order, expected=preview.expected)
 
 
 def changes(old: Proposal, new: Proposal) -> tuple[str, ...]:
@@ -141,7 +136,8 @@ def dialog_lines(proposal: Proposal, width: int) -> list[Line]:
     lines += wrapped("", EFFECTS[order.action], width, Tone.MUTED)
     lines += [_target(cluster, proposal.snapshot.at) for cluster in proposal.targets]
     for cluster in proposal.targets:
-        if order.action is Action.RESTORE and is_bad(cluster):
+        told = any(cluster.name in warning for warning in preview.warnings)
+        if order.action is Action.RESTORE and is_bad(cluster) and not told:
             lines += wrapped("▲ ", still_fails(cluster), width, Tone.WARN)
     for warning in preview.warnings:
         lines += wrapped("▲ ", warning, width, Tone.WARN)
@@ -151,7 +147,7 @@ def dialog_lines(proposal: Proposal, width: int) -> list[Line]:
         for change in preview.changes:
             lines += _answer(change, min(names, 28), width)
     lines += _left_to_serve(preview)
-    if preview.safe_in > 0:
+    if preview.safe_in > 0 and any(set(change.before) - set(change.after) for change in preview.changes):
         lines.append(
             line(
                 ("caches ", Tone.MUTED),

@@ -52,7 +52,7 @@ def absorb_reports(
         if not any(matches(rule, name) for rule in rules):
             continue
         bad = [report for report in reports if not report.running]
-        said = "; ".join(f"container {report.container} {report.said}" for report in bad) or "Running"
+        said = "; ".join(report.said for report in bad) or "running"
         check = CheckId(node, Kind.CONTAINERS, name)
         result = Evidence(check, not bad, said, evidence.at, evidence.took, evidence.noticed_at)
         before = pods.get((node, name))
@@ -83,7 +83,7 @@ def judge(app: App, rules: tuple[PodRule, ...], known: Pods, before: Cause | Non
     if bad:
         first = min(bad, key=lambda pod: pod.check.run_since)
         where = f"{first.node}/{Kind.CONTAINERS}"
-        return Cause("internal_anomaly", where, f"pod {first.pod}: {first.check.said}; {share}", first.check.run_since)
+        return Cause("internal_anomaly", where, f"{first.check.said}; {share}", first.check.run_since)
     at = before.fault_at if before and before.where == MISSING else known.at
     return Cause("internal_anomaly", MISSING, f"missing: {', '.join(missing)}; {share}", at)
 

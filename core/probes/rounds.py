@@ -115,8 +115,6 @@ def judge_error(error: Exception) -> Answer:
             return Answer(False, "connection refused")
         if isinstance(one, ConnectionError | EOFError):
             return Answer(False, "connection closed without an answer")
-        if isinstance(one, FileNotFoundError):
-            return Answer(False, "its socket does not exist")
         if isinstance(one, ssl.SSLError):
             return Answer(False, f"TLS: {one.reason or one}")
         if isinstance(one, TimeoutError):

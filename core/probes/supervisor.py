@@ -21,6 +21,7 @@ from core.probes.sink import ProbeSink
 from core.probes.ssh import Ssh, Target
 from core.probes.transport import LocalTransport, Transport
 from core.settings import Cluster, Database, Machine, Node, Settings
+from core.world import build
 
 _log = structlog.get_logger()
 _RESTART = 1.0  # seconds until a worker that raised is started again
@@ -121,7 +122,10 @@ class Probes:
             await asyncio.sleep(_RESTART)
 
     def _plan(self, settings: Settings) -> dict[SourceId, _Worker]:
-        return {worker.source: worker for cluster in settings.cluster for worker in self._cluster(settings, cluster)}
+        """Those whose results count in this mode, with these kinds of check (spec S10–S12)."""
+        counted = {source for plan in build(settings).clusters.values() for source in plan.sources}
+        workers = (worker for cluster in settings.cluster for worker in self._cluster(settings, cluster))
+        return {worker.source: worker for worker in workers if worker.source in counted}
 
     def _cluster(self, settings: Settings, cluster: Cluster) -> Iterator[_Worker]:
         for node in cluster.node:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pytest
+from tests.conftest import require
 
 PASSWORD = "s3cr3t/p@ss"
 """Needs quoting in a URL, so that its quoted form is masked too."""
@@ -24,18 +23,6 @@ def free_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
-
-
-def program(*names: str) -> str:
-    """The path of an installed program. Without it the test is skipped, but on CI it fails."""
-    for name in names:
-        for found in (shutil.which(name), *sorted(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")))):
-            if found:
-                return found
-    reason = f"{' or '.join(names)} is not installed"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 def as_user(user: str, directory: Path) -> list[str]:
@@ -104,9 +91,9 @@ def answers(command: Sequence[str]) -> Callable[[], bool]:
 
 def redis(directory: Path) -> Server:
     port = free_port()
-    command = [program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory)]
+    command = [require("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory)]
     command += ["--save", "", "--maxclients", "4", "--requirepass", PASSWORD]
-    ping = [program("redis-cli"), "-p", str(port), "-a", PASSWORD, "--no-auth-warning", "ping"]
+    ping = [require("redis-cli"), "-p", str(port), "-a", PASSWORD, "--no-auth-warning", "ping"]
     return Server(command, port, answers(ping), directory / "log")
 
 
@@ -115,13 +102,13 @@ def postgresql(directory: Path) -> Server:
     user = as_user("postgres", directory)
     (directory / "pw").write_text(PASSWORD)
     as_user("postgres", directory)
-    initdb = [*user, program("initdb"), "-D", str(data), "-U", "owner", "-A", "scram-sha-256", "-N", "-E", "UTF8"]
+    initdb = [*user, require("initdb"), "-D", str(data), "-U", "owner", "-A", "scram-sha-256", "-N", "-E", "UTF8"]
     initdb += [f"--pwfile={directory / 'pw'}", "--no-instructions"]
     subprocess.run(initdb, check=True, capture_output=True, timeout=100, cwd=directory)
-    command = [*user, program("postgres"), "-D", str(data), "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
+    command = [*user, require("postgres"), "-D", str(data), "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
     command += ["-c", f"unix_socket_directories={directory}", "-c", "max_connections=6", "-c", "fsync=off"]
     command += ["-c", "superuser_reserved_connections=2", "-c", "shared_buffers=4MB"]
-    ready = [program("pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
+    ready = [require("pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
     return Server(command, port, answers(ready), directory / "log")
 
 
@@ -129,14 +116,14 @@ def mariadb(directory: Path) -> Server:
     port, data = free_port(), directory / "data"
     data.mkdir()
     user = as_user("mysql", directory)
-    install = [*user, program("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--skip-test-db"]
+    install = [*user, require("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--skip-test-db"]
     subprocess.run(install, check=True, capture_output=True, timeout=100, cwd=directory)
     init = directory / "init.sql"
     init.write_text(f"CREATE USER IF NOT EXISTS watch@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';\n")
     as_user("mysql", directory)
-    command = [*user, program("mariadbd", "mysqld"), "--no-defaults", f"--datadir={data}", f"--port={port}"]
+    command = [*user, require("mariadbd"), "--no-defaults", f"--datadir={data}", f"--port={port}"]
     command += ["--bind-address=127.0.0.1", f"--socket={directory}/sock", f"--pid-file={directory}/pid"]
     command += ["--max-connections=10", "--skip-name-resolve", f"--init-file={init}"]
     command += ["--innodb-buffer-pool-size=8M", "--innodb-flush-log-at-trx-commit=0"]
-    ping = [program("mariadb-admin"), "--no-defaults", "-h", "127.0.0.1", "-P", str(port), "-u", "watch"]
+    ping = [require("mariadb-admin"), "--no-defaults", "-h", "127.0.0.1", "-P", str(port), "-u", "watch"]
     return Server(command, port, answers([*ping, f"-p{PASSWORD}", "ping"]), directory / "log")

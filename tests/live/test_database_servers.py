@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,33 +14,37 @@ import aiomysql
 import asyncpg
 import pytest
 import redis.asyncio
+import uvloop
 
 from core.model import Evidence, Result
 from core.probes.database import worker
 from core.settings import Cluster, Database, Settings
 from tests.live import database_servers
 from tests.live.database_servers import PASSWORD, QUOTED, Server
-from tests.live.rounds_recorder import bad, running, silent, well, words
+from tests.live.rounds_recorder import Recorder, bad, running, silent, well, words
 
 pytestmark = pytest.mark.live
+Close = Callable[[], Awaitable[object]]
 
 
-async def _redis_client(port: int) -> Callable[[], Awaitable[object]]:
+async def _redis_client(port: int) -> Close:
     client = redis.asyncio.Redis(port=port, password=PASSWORD, single_connection_client=True)
     await client.ping()
     return client.aclose
 
 
-async def _postgresql_client(port: int) -> Callable[[], Awaitable[object]]:
+async def _postgresql_client(port: int) -> Close:
     connection = await asyncpg.connect(
         host="127.0.0.1", port=port, user="owner", password=PASSWORD, database="postgres"
     )
-    return connection.close
+    close: Close = connection.close
+    return close
 
 
-async def _mysql_client(port: int) -> Callable[[], Awaitable[object]]:
+async def _mysql_client(port: int) -> Close:
     connection = await aiomysql.connect(host="127.0.0.1", port=port, user="watch", password=PASSWORD)
-    return connection.ensure_closed
+    close: Close = connection.ensure_closed
+    return close
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Product:
     kind: str
     make: Callable[[Path], Server]
     dsn: str
-    client: Callable[[int], Awaitable[Callable[[], Awaitable[object]]]]
+    client: Callable[[int], Awaitable[Close]]
     room: int
     """Connections that can be had beside none of ours."""
     full: str
@@ -100,7 +104,7 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 CLUSTER = Cluster(name="tokyo", addresses=("192.0.2.1",))
 
 
-def watch(database: Database) -> Any:
+def watch(database: Database) -> AbstractAsyncContextManager[Recorder]:
     return running(lambda sink, clock: worker(Settings(), CLUSTER, database, sink, clock))
 
 
@@ -216,3 +220,15 @@ async def test_a_dsn_comes_from_its_file_and_a_missing_file_says_so(bench: Bench
     assert str(file) in words(result)
     file.write_text(dsn + "\n")
     assert well(await first(database))
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        test_a_full_database_is_a_fail,
+        test_a_stopped_process_is_silence_and_then_well_again,
+        test_the_end_of_the_held_connection_asks_at_once,
+    ],
+)
+def test_a_rule_holds_on_uvloop(bench: Bench, rule: Callable[[Bench], Coroutine[object, object, None]]) -> None:
+    uvloop.run(rule(bench))

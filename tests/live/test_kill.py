@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -42,18 +43,33 @@ class Process:
             [sys.executable, "-m", "core.cli", "run", "--headless", "--config", str(config)],
             stdout=subprocess.PIPE,
             stderr=self._log,
+            env={
+                **os.environ,
+                "POINTSMAN_RECOVERY__RAMP": "[100]",
+            },  # else an answer holds a returning cluster by chance
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line == b"ready\n", log.read_text()[-2000:]
 
-    def kill(self, number: int = signal.SIGKILL) -> int:
-        self._process.send_signal(number)
-        code = self._process.wait(10)
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(10)
         self._log.close()
         assert self._process.stdout is not None
         self._process.stdout.close()
-        return code
+
+
+@asynccontextmanager
+async def life_of(config: Path, log: Path) -> AsyncIterator[tuple[Process, RemoteClient]]:
+    """A life that ends by kill -9, whatever the test makes of it."""
+    process = Process(config, log)
+    client = RemoteClient(load(config).control_socket)
+    try:
+        yield process, client
+    finally:
+        process.kill()
+        await client.close()
 
 
 async def answers(port: int, domain: str) -> set[str]:
@@ -123,33 +139,30 @@ async def test_a_kill_at_any_instant_loses_nothing_acknowledged(tmp_path: Path) 
     orders = Orders(dice)
     before: dict[str, set[str]] = {}
     with running(tmp_path / "lab", dns_port=0) as config:
-        socket = load(config).control_socket
         for life in range(KILLS + 1):
-            process = Process(config, tmp_path / "log")
-            client = RemoteClient(socket)
-            snapshot = await client.snapshot()
-            port = int(snapshot.listen[0].rsplit(":", 1)[1])
-            orders.check(overrides(snapshot))
-            for domain, addresses in before.items():
-                assert await answers(port, domain) == addresses, f"life {life}: the answers of {domain} changed"
-            if life == 0:
-                await LabClient(tmp_path / "lab").break_("osaka", "routes")
-                others = {view.addresses[0] for view in snapshot.clusters if view.name != "osaka"}
-                async with asyncio.timeout(30):
-                    while await answers(port, "svc1.net.") != others:
-                        await asyncio.sleep(0.05)
-            else:
-                assert routes(snapshot, "osaka") == {Verdict.FAIL, Verdict.OK}, "the last verdicts are there"
-            giving = asyncio.create_task(orders.give(client))
-            await asyncio.sleep(dice.random() * 0.6)
-            if life % 2:  # nothing under way at the kill: then the answers have to be the same as well
-                orders.enough = True
-                await giving
-                assert orders.under_way is None
-                before = {domain: await answers(port, domain) for domain in ("svc1.net.", "svc2.net.")}
-            else:
-                before = {}
-            process.kill()
-            await asyncio.wait({giving})
-            await client.close()
+            async with life_of(config, tmp_path / "log") as (process, client):
+                snapshot = await client.snapshot()
+                port = int(snapshot.listen[0].rsplit(":", 1)[1])
+                orders.check(overrides(snapshot))
+                for domain, addresses in before.items():
+                    assert await answers(port, domain) == addresses, f"life {life}: the answers of {domain} changed"
+                if life == 0:
+                    await LabClient(tmp_path / "lab").break_("osaka", "routes")
+                    others = {view.addresses[0] for view in snapshot.clusters if view.name != "osaka"}
+                    async with asyncio.timeout(30):
+                        while await answers(port, "svc1.net.") != others:
+                            await asyncio.sleep(0.05)
+                else:
+                    assert routes(snapshot, "osaka") == {Verdict.FAIL, Verdict.OK}, "the last verdicts are there"
+                giving = asyncio.create_task(orders.give(client))
+                await asyncio.sleep(dice.random() * 0.6)
+                if life % 2:  # nothing under way at the kill: then the answers have to be the same as well
+                    orders.enough = True
+                    await giving
+                    assert orders.under_way is None
+                    before = {domain: await answers(port, domain) for domain in ("svc1.net.", "svc2.net.")}
+                else:
+                    before = {}
+                process.kill()
+                await asyncio.wait({giving})
     assert orders.acknowledged > KILLS, "hardly an order was acknowledged: hardly anything was tested"

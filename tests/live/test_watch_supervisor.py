@@ -99,7 +99,7 @@ async def test_a_worker_that_raises_is_reported_and_started_again_and_harms_nobo
 
     monkeypatch.setattr(confirm, "worker", defect)
     seen = Seen()
-    probes = Probes(settings(node("a", "true"), confirm={"kind": "tcp"}), seen, Clock())
+    probes = Probes(settings(node("a", "true"), confirm={"kind": "tcp", "target": ":9"}), seen, Clock())
     async with running(probes):
         router = CheckId(SourceId("tokyo", "router", SourceKind.ROUTER), Kind.WATCH)
         assert "ZeroDivisionError" in (await seen.silence(router, 2)).reason
@@ -115,7 +115,9 @@ async def test_one_round_is_one_result_of_every_check_and_says_who_was_not_done(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(confirm, "worker", never)
-    probes = Probes(settings(node("a", "true"), node("b", "false"), confirm={"kind": "tcp"}), Seen(), Clock())
+    probes = Probes(
+        settings(node("a", "true"), node("b", "false"), confirm={"kind": "tcp", "target": ":9"}), Seen(), Clock()
+    )
     results = {r.check: r for r in await probes.check_once(5.0)}
     router = CheckId(SourceId("tokyo", "router", SourceKind.ROUTER), Kind.WATCH)
     assert set(results) == {check("a"), check("b"), watch("a"), watch("b"), router}

@@ -162,7 +162,12 @@ class Run:
             self.feed(Silence(check, truth.said, self.now))
             return
         pods = tuple(
-            PodReport(pod, "main", state == "running", "Running" if state == "running" else "Exited (137)")
+            PodReport(
+                pod,
+                "main",
+                state == "running",
+                f"pod {pod} container main is {'Running' if state == 'running' else 'Exited (137)'}",
+            )
             for pod, state in self.pods.get(check.source, {}).items()
             if check.kind is Kind.CONTAINERS
         )

@@ -22,6 +22,7 @@ from core.probes.kinds.base import Base, Schedule, sibling
 from core.probes.kinds.listing import Listed, Reader, crictl, docker, podman
 from core.probes.kinds.text import clean, complaint, failed, refusal
 from core.settings import PodRule
+from core.world import matches
 
 READERS: dict[str, Reader] = {"crio": crictl, "containerd": crictl, "docker": docker, "podman": podman}
 
@@ -53,11 +54,6 @@ _REFUSED = re.compile(
 )
 
 
-def matches(rule: str, pod: str) -> bool:
-    """Whether ``pod`` is one that ``rule`` names ("namespace/name", with * at the end for a prefix)."""
-    return pod.startswith(rule[:-1]) if rule.endswith("*") else pod == rule
-
-
 def newest(listed: Sequence[Listed]) -> list[Listed]:
     """Of each pod's container the attempt that counts, in the order of pod and name."""
     pods: dict[str, Listed] = {}
@@ -85,7 +81,7 @@ class ContainersCheck(Base):
         super().__init__(check, times)
         self._reader = READERS[runtime]
         self._inspect = sibling(times.command, "ps", INSPECT[runtime]) if runtime in INSPECT else ""
-        self._rules = tuple(rule.match for rule in rules)
+        self._rules = tuple(rules)
         self._last: tuple[Output, list[Listed] | None] | None = None
         self._pids: dict[tuple[str, str], int] = {}
         self._beside: frozenset[str] = frozenset()
