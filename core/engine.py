@@ -4,6 +4,9 @@ Owns the state, the heartbeats and the order of effects: *save, then publish the
 sink methods, the control API calls :meth:`Engine.order`; all of it on one asyncio loop. A step is taken the moment its
 input comes, so that nothing that matters waits behind heartbeats; effects are carried out one batch after the other.
 
+A step that raises is a defect: it is told, and as a step is pure, the state is as if its input had never come. The
+loop goes on, for the answers must.
+
 An automatic change waits for the store no longer than :data:`SAVE_DEADLINE`: no client is sent to a dead cluster
 because a disk is full or slow. Must not import dnsserver, probes or the console; :mod:`core.app` injects them.
 """
@@ -16,6 +19,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
+
+import structlog
 
 from core.clock import Clock
 from core.errors import CommandRefused, PointsmanError
@@ -40,6 +45,7 @@ class Publisher(Protocol):
     def publish(self, table: RecordTable) -> None: ...
 
 
+_log = structlog.get_logger()
 CleanCheck = Callable[[str, tuple[str, ...]], Coroutine[Any, Any, bool]]
 
 
@@ -78,6 +84,7 @@ class Engine:
         self._clock = clock
         self._log = log
         self._heard: dict[SourceId, float] = {}
+        self._defects: dict[str, str] = {}
         self._listened = 0.0
         self._ticked_at = clock.now()
         self._jobs: deque[Job] = deque()
@@ -91,6 +98,7 @@ class Engine:
         if result.check.kind is Kind.CONFIRM:
             ring = self.latencies.setdefault(result.check.cluster, deque(maxlen=LATENCIES_KEPT))
             ring.append(result.took if isinstance(result, Evidence) else -1.0)
+        self._heard.setdefault(result.check.source, self._listened)  # from its first result on silence counts
         self._take(result)
 
     def heard(self, source: SourceId, at: float) -> None:
@@ -104,7 +112,12 @@ class Engine:
 
     async def order(self, order: Order) -> OrderResult:
         """Carry an order out; raises CommandRefused. When this returns, DNS answers by it and it is on disk."""
-        self.state, effects = step(self.state, order, self._clock.now())
+        try:
+            self.state, effects = step(self.state, order, self._clock.now())
+        except Exception as error:
+            self._defect(f"{order.action}", error)
+            raise CommandRefused("not carried out: a defect of pointsman, see its log") from error
+        revisions = tuple((name, self.state.revisions.get(name, 0)) for name in order.clusters)
         reply = next(effect for effect in effects if isinstance(effect, Reply))
         if reply.refused:
             raise CommandRefused(reply.refused, reply.revision)
@@ -116,11 +129,22 @@ class Engine:
         except (PointsmanError, TimeoutError) as error:
             reason = str(error) or f"the store has not answered for {ORDER_SAVE_DEADLINE:.0f} s"
             raise CommandRefused(f"carried out, but it will be lost at a restart: {reason}", reply.revision) from error
-        revisions = tuple((name, self.state.revisions.get(name, 0)) for name in order.clusters)
         return OrderResult(reply.said, self.state.table.serial, revisions)
 
+    @property
+    def trouble(self) -> tuple[str, ...]:
+        """What is wrong with pointsman itself, one line each."""
+        return (*filter(None, (self.saver.trouble,)), *self._defects.values())
+
     def reload(self, world: World) -> None:
-        self._take(Reload(world))
+        """New settings. Sessions may begin anew: who was heard until now has time to connect again, as at the start.
+
+        Raises CommandRefused, and then nothing has changed here.
+        """
+        if not self._take(Reload(world)):
+            raise CommandRefused("not reloaded: a defect of pointsman, see its log")
+        quiet = {source for cluster in self.state.clusters.values() for source in cluster.quiet}
+        self._heard = {source: at for source, at in self._heard.items() if source in quiet}
         self.tell(Event(EventName.RELOADED, self._clock.now(), serial=self.state.table.serial))
 
     def tell(self, event: Event) -> None:
@@ -161,10 +185,21 @@ class Engine:
             self._ticked_at = now
             self._take(Tick({source: self._listened - at for source, at in self._heard.items()}))
 
-    def _take(self, given: Input) -> None:
-        self.state, effects = step(self.state, given, self._clock.now())
+    def _take(self, given: Input) -> bool:
+        try:
+            self.state, effects = step(self.state, given, self._clock.now())
+        except Exception as error:
+            self._defect(type(given).__name__, error)
+            return False
         if effects:
             self._add(Job(effects, durable=False))
+        return True
+
+    def _defect(self, what: str, error: Exception) -> None:
+        """Told once for each kind of input, for ticks come 40 times a second."""
+        if what not in self._defects:
+            _log.error("step_failed", input=what, exc_info=error)
+        self._defects[what] = f"a defect: the step of {what} failed ({type(error).__name__}: {error}); see the log"
 
     def _add(self, job: Job) -> None:
         self._jobs.append(job)
@@ -210,8 +245,11 @@ class Engine:
 
     async def _ask(self, domain: str, cluster: str, serial: int) -> None:
         plan = self.state.world.clusters.get(cluster)
-        if plan and await self._clean(domain, plan.cluster.addresses):
-            self._take(CleanAnswer(domain, cluster, serial))
+        try:
+            if plan and await self._clean(domain, plan.cluster.addresses):
+                self._take(CleanAnswer(domain, cluster, serial))
+        except Exception as error:
+            self._defect("the question to our own DNS", error)
 
 
 def _is_out(table: RecordTable, key: StandingKey) -> bool:

@@ -11,14 +11,17 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from core.detection.external import Assessment, assess
 from core.detection.hysteresis import CheckState
 from core.detection.internal import ClusterState
+from core.detection.pods import MISSING, PodState
 from core.errors import StartError
-from core.model import CheckId, Override
+from core.model import CheckId, Kind, Override
 from core.records import AppRecords, RecordTable
 from core.snapshot import Freeze
 from core.state import Incident, State
-from core.switching.standing import Standing
+from core.switching.standing import Standing, not_later
+from core.switching.switcher import next_due
 from core.switching.table import build
 from core.world import World
 
@@ -45,7 +48,7 @@ def restore(world: World, saved: Mapping[str, bytes], now: float) -> State:
     """
     table = RecordTable(int(now))
     parts: dict[str, dict[str, Any]] = {
-        name: {} for name in ("standing", "override", "revision", "incident", "order", "check")
+        name: {} for name in ("standing", "override", "revision", "incident", "order", "check", "pods")
     }
     types: dict[str, Any] = {
         "standing": Standing,
@@ -54,6 +57,7 @@ def restore(world: World, saved: Mapping[str, bytes], now: float) -> State:
         "incident": Incident,
         "order": tuple[str, ...],
         "check": tuple[CheckId, CheckState],
+        "pods": tuple[PodState, ...],
     }
     frozen = None
     for key, value in saved.items():
@@ -68,9 +72,9 @@ def restore(world: World, saved: Mapping[str, bytes], now: float) -> State:
     state = State(
         world=world,
         table=table,
-        clusters=_clusters(world, parts["check"]),
+        clusters=_clusters(world, parts["check"], parts["pods"]),
         standings={
-            (domain, name): standing
+            (domain, name): not_later(standing, world.settings.recovery, now)
             for key, standing in parts["standing"].items()
             for domain, _, name in (key.partition("/"),)
             if domain in world.apps and name in world.apps[domain].clusters
@@ -82,18 +86,31 @@ def restore(world: World, saved: Mapping[str, bytes], now: float) -> State:
         frozen=frozen,
         round_ends=now + world.settings.safety.first_round,
     )
-    dues = [standing.due for standing in state.standings.values() if standing.due]
+    state = replace(state, assessments={name: _assess(state, name) for name in state.clusters})
     standings = {} if world.settings.safety.shadow else state.standings
-    return replace(state, table=build(world, standings, state.overrides, table), due=min(dues, default=0.0))
+    return replace(state, table=build(world, standings, state.overrides, table), due=next_due(state.standings))
 
 
-def _clusters(world: World, checks: Mapping[str, tuple[CheckId, CheckState]]) -> dict[str, ClusterState]:
-    clusters: dict[str, dict[CheckId, CheckState]] = {}
-    for check, state in checks.values():
-        plan = world.clusters.get(check.cluster)
-        if plan and check.source in plan.expected:
-            clusters.setdefault(check.cluster, {})[check] = state
-    return {name: ClusterState(checks=found) for name, found in clusters.items()}
+def _clusters(
+    world: World, checks: Mapping[str, tuple[CheckId, CheckState]], pods: Mapping[str, tuple[PodState, ...]]
+) -> dict[str, ClusterState]:
+    """What was found; nothing is known of the sources yet."""
+    listed = [pod for found in pods.values() for pod in found]
+    return {
+        name: ClusterState(
+            checks={check: found for check, found in checks.values() if check.cluster == name and plan.expects(check)},
+            pods={(p.node, p.pod): p for p in listed if plan.expects(CheckId(p.node, Kind.CONTAINERS))},
+            waiting=frozenset(plan.sources),
+        )
+        for name, plan in world.clusters.items()
+    }
+
+
+def _assess(state: State, name: str) -> Assessment:
+    """What speaks against a cluster as before the kill; that pods are missing is known from where it stands."""
+    standings = {app.domain: state.standings.get((app.domain, name)) for app in state.world.clusters[name].apps}
+    missing = {domain: s.cause for domain, s in standings.items() if s and s.cause and s.cause.where == MISSING}
+    return assess(state.world, name, state.clusters[name], Assessment(apps=missing))
 
 
 def _decode(key: str, value: bytes, kind: type[T]) -> T:

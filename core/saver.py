@@ -16,7 +16,7 @@ from core.errors import PointsmanError
 from core.model import Event
 from core.restore import encode
 from core.state import Save
-from core.store import Batch, Store
+from core.store import Batch, Store, StoreError
 
 RETRY = 1.0
 SLOW = 1.0
@@ -55,10 +55,10 @@ class Saver:
         self._events.extend(events)
         del self._events[:-EVENTS_KEPT]
         self._durable |= durable
-        saved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(saved)
+        if not self._waiting:  # one for all that goes into the next write
+            self._waiting.append(asyncio.get_running_loop().create_future())
         self._work.set()
-        return saved
+        return self._waiting[-1]
 
     async def run(self) -> None:
         try:
@@ -88,12 +88,14 @@ class Saver:
         except BaseException as error:
             self._values = {**values, **self._values}
             self._events = [*events, *self._events][-EVENTS_KEPT:]
-            if not isinstance(error, PointsmanError):
+            self._durable |= batch.durable
+            if not isinstance(error, Exception):  # cancelled: the last write takes all of it
+                self._waiting = [*waiting, *self._waiting]
                 raise
-            self._error = str(error)
+            self._error = str(error) if isinstance(error, PointsmanError) else f"a defect: {error!r}"
             for saved in waiting:
                 if not saved.done():
-                    saved.set_exception(error)
+                    saved.set_exception(StoreError(self._error))
                     saved.exception()  # whoever has stopped waiting has been told by `trouble`
             return False
         finally:

@@ -10,6 +10,7 @@ import dnslib
 
 TRIES = 20
 WAIT = 0.25
+AT_ONCE = 50
 
 
 class _Answer(asyncio.DatagramProtocol):
@@ -29,12 +30,14 @@ class SelfCheck:
         if ip_address(host).is_unspecified:
             host = "::1" if ":" in host else "127.0.0.1"
         self._server = (host, port)
+        self._places = asyncio.Semaphore(AT_ONCE)  # sockets: a site that goes down takes many clusters along
 
     async def clean(self, domain: str, addresses: tuple[str, ...]) -> bool:
         """Ask until an answer for ``domain`` holds none of ``addresses``; False when there was none in a few seconds."""
         types = sorted({"AAAA" if ":" in address else "A" for address in addresses})
         for _ in range(TRIES):
-            held = [await self._ask(domain, qtype) for qtype in types]
+            async with self._places:
+                held = [await self._ask(domain, qtype) for qtype in types]
             if all(found is not None and not found & set(addresses) for found in held):
                 return True
             await asyncio.sleep(WAIT / 10)
@@ -53,7 +56,7 @@ class SelfCheck:
             transport.sendto(bytes(question.pack()))
             packet = await asyncio.wait_for(protocol.datagram, WAIT)
             answer = dnslib.DNSRecord.parse(packet)
-        except (TimeoutError, OSError, dnslib.DNSError):
+        except Exception:  # dnslib lets more out than its own errors; whatever it was, it was no clean answer
             return None
         finally:
             transport.close()

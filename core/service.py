@@ -51,7 +51,6 @@ class Service:
         engine, state = self._engine, self._engine.state
         settings = state.world.settings
         heard = self._heard()
-        trouble = engine.saver.trouble
         return Snapshot(
             at=self._clock.now(),
             started_at=engine.started_at,
@@ -65,7 +64,7 @@ class Service:
             shadow=settings.safety.shadow,
             suspect_self=str(state.suspicion),
             fail_open=tuple(domain for domain, app in state.table.apps.items() if app.fail_open),
-            trouble=(trouble,) if trouble else (),
+            trouble=engine.trouble,
             clusters=views.clusters(state, heard),
             apps=views.apps(state, heard),
             dns=self._dns.stats(),
@@ -80,7 +79,7 @@ class Service:
     async def stream(self) -> AsyncIterator[Update]:
         seen, told = -1, self._engine.last_event_id
         while True:
-            events = tuple(event for event in self._engine.recent if event.id > told)[-EVENTS_AT_ONCE:]
+            events = tuple(event for event in self._engine.recent if event.id > told)[:EVENTS_AT_ONCE]
             told = events[-1].id if events else told
             yield Update(await self.snapshot(), events)
             seen = await self._engine.news(self._engine.version if seen < 0 else seen, REFRESH)

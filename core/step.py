@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from core.detection.external import SILENCE, assess
-from core.detection.hysteresis import CheckState
-from core.detection.internal import ClusterState, grow_old, take
-from core.detection.silence import is_late, is_silent, listen
-from core.detection.suspicion import WINDOW, most, suspect
+from core.detection.hysteresis import CheckState, Outcome
+from core.detection.internal import ClusterState, forgotten, grow_old, take
+from core.detection.silence import fell_silent, has_spoken, last_sign, listen
+from core.detection.suspicion import most, suspect
 from core.journal import Journal
-from core.model import Cause, EventName, Evidence, Order, Phase, Result, Silence, SourceStatus
+from core.model import Cause, CheckId, EventName, Evidence, Kind, Order, Phase, Result, Silence, SourceStatus, Verdict
 from core.state import CleanAnswer, Effect, Published, Reload, State, Tick
 from core.switching.operator import expire, obey
 from core.switching.switcher import UNASSESSED, decide, note, settle
@@ -55,17 +55,20 @@ def step(state: State, given: Input, now: float) -> tuple[State, tuple[Effect, .
 def _on_result(state: State, result: Result, journal: Journal) -> State:
     name = result.check.cluster
     plan = state.world.clusters.get(name)
-    if plan is None or result.check.source not in plan.expected:
+    if plan is None or not plan.expects(result.check):
         return state
     before = state.clusters.get(name, NOBODY)
     after = take(state.world, before, result)
     state = replace(state, clusters={**state.clusters, name: after})
-    tell_check(result.check, before.checks.get(result.check, CheckState()), after.checks[result.check], journal)
-    if after.pods is not before.pods:
-        tell_pods(before.pods, after.pods, journal)
+    was, found = before.checks.get(result.check, CheckState()), after.checks[result.check]
+    tell_check(result.check, was, found, journal)
+    told = tell_pods(before.pods, after.pods, journal)
+    if not told and was.verdict is found.verdict is Verdict.OK and was.outcome is found.outcome is Outcome.GOOD:
+        return state  # well as before: it is so with nearly every result
+    assessments = state.assessments
     state = _reassess(state, name, journal)
-    if not state.round_over:
-        return _end_round(state, journal)
+    if state.assessments is assessments:
+        return state
     return decide(state, _domains(state, (name,)), journal, silence_counts=False)
 
 
@@ -89,7 +92,7 @@ def _on_tick(state: State, tick: Tick, journal: Journal) -> State:
     state = _suspect(state, journal)
     pending = _pending_silence(state)
     if pending:
-        trusted = not state.suspicion and not _many_are_late(state, tick, journal.now)
+        trusted = not state.suspicion and not _many_may_be_silent(state, pending, tick, journal.now)
         state = decide(state, _domains(state, pending), journal, silence_counts=trusted)
     if state.due and journal.now >= state.due:
         state = decide(state, state.world.apps, journal, silence_counts=False)
@@ -104,9 +107,10 @@ def _listen(state: State, tick: Tick, journal: Journal) -> tuple[State, list[str
     changed = []
     for name, plan in state.world.clusters.items():
         before = clusters.get(name, NOBODY)
-        after = listen(state.world, plan, before, tick.gaps, first_round=not state.round_over, now=journal.now)
+        after = listen(state.world, plan, before, tick.gaps, journal.now)
         if old:
             after = grow_old(state.world, after, journal.now)
+            after = _forget(state, after, journal)
         if after is not before:
             clusters[name] = after
             changed.append(name)
@@ -115,6 +119,14 @@ def _listen(state: State, tick: Tick, journal: Journal) -> tuple[State, list[str
     for name in changed:
         state = _reassess(state, name, journal)
     return state, changed
+
+
+def _forget(state: State, cluster: ClusterState, journal: Journal) -> ClusterState:
+    """Without the checks that nobody asks any more: what they said last must not hold a cluster out for ever."""
+    gone = forgotten(state.world, cluster, journal.now, state.round_ends)
+    for check in gone:
+        journal.save(f"check/{check}", None)
+    return replace(cluster, checks={c: s for c, s in cluster.checks.items() if c not in gone}) if gone else cluster
 
 
 def _end_round(state: State, journal: Journal) -> State:
@@ -132,11 +144,11 @@ def _end_round(state: State, journal: Journal) -> State:
 
 def _reassess(state: State, name: str, journal: Journal) -> State:
     before = state.assessments.get(name, UNASSESSED)
-    after = assess(state.world, name, state.clusters.get(name, NOBODY))
+    after = assess(state.world, name, state.clusters.get(name, NOBODY), before)
     if after == before:
         return state
     causes = (*after.causes, *after.apps.values())
-    if causes and not (before.causes or before.apps) and state.round_over:
+    if causes and not (before.causes or before.apps):
         cause = min(causes, key=lambda cause: (cause.rule == SILENCE, cause.fault_at))
         if cause.rule == SILENCE:
             journal.emit(
@@ -160,17 +172,25 @@ def _suspect(state: State, journal: Journal) -> State:
     """Whether silence is our own fault (spec S28)."""
     silent = {}
     for name, plan in state.world.clusters.items():
-        cluster = state.clusters.get(name, NOBODY)
         causes = [c.fault_at for c in state.assessments.get(name, UNASSESSED).causes if c.rule == SILENCE]
-        if causes or is_silent(plan, cluster):
-            silent[name] = min([*causes, cluster.quiet_since or journal.now])
-    share = state.world.settings.safety.suspicion_share
-    after = suspect(state.suspicion, silent, len(state.world.clusters), share, journal.now)
+        fallen = fell_silent(plan, state.clusters.get(name, NOBODY), journal.now)
+        if fallen is not None or causes:
+            silent[name] = min([*causes, *_erased_by_silence(state, plan)], default=fallen or journal.now)
+    settings = state.world.settings
+    grace = settings.ssh.connect_timeout + settings.ssh.backoff_limit
+    share = settings.safety.suspicion_share
+    after = suspect(state.suspicion, silent, len(state.world.clusters), share, journal.now, grace)
     if after and not state.suspicion:
         journal.emit(EventName.SUSPECT_SELF, cause=str(after))
     elif state.suspicion and not after:
         journal.emit(EventName.SUSPECT_SELF_ENDED)
     return replace(state, suspicion=after) if after != state.suspicion else state
+
+
+def _erased_by_silence(state: State, plan: ClusterPlan) -> list[float]:
+    """When a cluster fell silent that is out for it: at a restart this is known only from where it stands."""
+    standings = [state.standings.get((app.domain, plan.cluster.name), SERVING) for app in plan.apps]
+    return [s.cause.fault_at for s in standings if s.phase is Phase.ERASED and s.cause and s.cause.rule == SILENCE]
 
 
 def _pending_silence(state: State) -> list[str]:
@@ -185,16 +205,14 @@ def _pending_silence(state: State) -> list[str]:
     return pending
 
 
-def _many_are_late(state: State, tick: Tick, now: float) -> bool:
-    """Whether most clusters have just missed a beat: then wait for the next tick to see who really is silent."""
-    late = considered = 0
-    for name, plan in state.world.clusters.items():
-        cluster = state.clusters.get(name, NOBODY)
-        if cluster.quiet_since and now - cluster.quiet_since > WINDOW:
-            continue
-        considered += 1
-        late += is_late(state.world, plan, cluster, tick.gaps)
-    return most(late, considered, state.world.settings.safety.suspicion_share)
+def _many_may_be_silent(state: State, pending: list[str], tick: Tick, now: float) -> bool:
+    """Whether most clusters were not heard since one fell silent: then it takes another sign to tell whose fault it is."""
+    world, clusters = state.world, state.clusters
+    within = min(last_sign(world, world.clusters[name], clusters[name], tick.gaps, now) for name in pending)
+    spoke = [
+        has_spoken(plan, clusters.get(name, NOBODY), tick.gaps, within, now) for name, plan in world.clusters.items()
+    ]
+    return most(spoke.count(False), len(spoke) - spoke.count(None), world.settings.safety.suspicion_share)
 
 
 def _on_published(state: State, published: Published, journal: Journal) -> State:
@@ -236,15 +254,15 @@ def _fault_at(state: State, cluster: str) -> float:
 
 
 def _on_reload(state: State, reload: Reload, journal: Journal) -> State:
-    """New settings: what is no longer named is forgotten, what is new gets a first round of its own (spec S30)."""
+    """New settings: what is no longer named is forgotten; of what is new nothing is known until it was asked."""
     world = reload.world
-    known = {source for plan in state.world.clusters.values() for source in plan.sources}
-    new = {source for plan in world.clusters.values() for source in plan.sources} - known
-    clusters = {
-        name: _without_strangers(found, world.clusters[name])
-        for name, found in state.clusters.items()
-        if name in world.clusters
-    }
+    clusters = {name: _fitted(state.clusters.get(name, NOBODY), plan) for name, plan in world.clusters.items()}
+    for name, found in state.clusters.items():
+        kept = clusters.get(name, NOBODY)
+        for check in found.checks.keys() - kept.checks.keys():
+            journal.save(f"check/{check}", None)
+        for node in {key[0] for key in found.pods.keys() - kept.pods.keys()}:
+            journal.save(f"pods/{node}", None)
     standings = {
         (domain, name): standing
         for (domain, name), standing in state.standings.items()
@@ -255,22 +273,25 @@ def _on_reload(state: State, reload: Reload, journal: Journal) -> State:
     overrides = {name: override for name, override in state.overrides.items() if name in world.clusters}
     for name in state.overrides.keys() - overrides.keys():
         journal.save(f"override/{name}", None)
-    state = replace(state, world=world, clusters=clusters, standings=standings, overrides=overrides, assessments={})
+    assessments = {name: found for name, found in state.assessments.items() if name in clusters}
+    state = replace(
+        state, world=world, clusters=clusters, standings=standings, overrides=overrides, assessments=assessments
+    )
     for name in clusters:
         state = _reassess(state, name, journal)
-    if new:
-        state = replace(state, round_over=False, round_ends=journal.now + world.settings.safety.first_round)
-    return settle(state, journal)
+    return settle(decide(state, world.apps, journal, silence_counts=False), journal)
 
 
-def _without_strangers(found: ClusterState, plan: ClusterPlan) -> ClusterState:
+def _fitted(found: ClusterState, plan: ClusterPlan) -> ClusterState:
     sources = plan.expected.keys()
     return replace(
         found,
-        checks={check: state for check, state in found.checks.items() if check.source in sources},
-        pods={key: pod for key, pod in found.pods.items() if key[0] in sources},
+        checks={check: state for check, state in found.checks.items() if plan.expects(check)},
+        pods={key: pod for key, pod in found.pods.items() if plan.expects(CheckId(key[0], Kind.CONTAINERS))},
         status={source: status for source, status in found.status.items() if source in sources},
-        quiet=found.quiet & sources,
+        answered=frozenset(pair for pair in found.answered if pair[0] in sources),
+        waiting=frozenset(sources),  # until the next tick tells
+        quiet={source: since for source, since in found.quiet.items() if source in sources},
         unknown=found.unknown & sources,
     )
 

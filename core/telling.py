@@ -27,12 +27,19 @@ def tell_check(check: CheckId, before: CheckState, after: CheckState, journal: J
     journal.save(f"check/{check}", (check, after))
 
 
-def tell_pods(before: Mapping[PodKey, PodState], after: Mapping[PodKey, PodState], journal: Journal) -> None:
-    """A pod that turns bad is detached, its weight decided to be 0 (spec S19); one that is well again is attached."""
+def tell_pods(before: Mapping[PodKey, PodState], after: Mapping[PodKey, PodState], journal: Journal) -> bool:
+    """A pod that turns bad is detached, its weight decided to be 0 (spec S19); one that is well again is attached. What
+    a node's list changed is kept, for verdicts outlive a restart (spec S30). Whether there was anything to tell."""
+    if after is before:
+        return False
+    was, now = ({key: pod.check.verdict for key, pod in pods.items()} for pods in (before, after))
+    if was == now:
+        return False
+    for node in sorted({key[0] for key, _ in was.items() ^ now.items()}):
+        journal.save(f"pods/{node}", tuple(pod for key, pod in after.items() if key[0] == node) or None)
     for key, pod in after.items():
-        old = before.get(key)
-        was = old.check.verdict if old else Verdict.UNKNOWN
-        if pod.check.verdict is was:
+        old = was.get(key, Verdict.UNKNOWN)
+        if pod.check.verdict is old:
             continue
         fields: dict[str, Any] = {
             "cluster": pod.node.cluster,
@@ -45,8 +52,9 @@ def tell_pods(before: Mapping[PodKey, PodState], after: Mapping[PodKey, PodState
             journal.emit(EventName.FAULT_SEEN, at=began, cause="containers", **fields)
             journal.emit(EventName.INTERNAL_ANOMALY, at=pod.check.at, cause="containers", fault_at=began, **fields)
             journal.emit(EventName.POD_DETACHED, cause="weight 0 %", fault_at=began, **fields)
-        elif was is Verdict.FAIL:
+        elif old is Verdict.FAIL:
             journal.emit(EventName.POD_ATTACHED, cause="weight 100 %", **fields)
+    return True
 
 
 def tell_silence(before: ClusterState, after: ClusterState, journal: Journal) -> None:
@@ -55,7 +63,7 @@ def tell_silence(before: ClusterState, after: ClusterState, journal: Journal) ->
         journal.emit(
             EventName.CHECK_SILENT, cluster=source.cluster, cause="watch", evidence=f"{source}: no sign of life"
         )
-    for source in sorted(before.unknown - after.unknown):
+    for source in sorted(before.unknown - after.unknown - after.waiting):
         journal.emit(EventName.RECOVERED, cluster=source.cluster, cause="watch", evidence=f"{source}: heard again")
     if after.checks is before.checks:
         return

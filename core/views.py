@@ -129,6 +129,9 @@ def _cluster(state: State, plan: ClusterPlan, heard: Heard) -> ClusterView:
     internal = [check for check in found.checks.items() if check[0].kind in INTERNAL_KINDS]
     external = [check for check in found.checks.items() if check[0].kind is Kind.CONFIRM]
     pod_checks = [pod.check for pod in found.pods.values()]
+    by_source: dict[SourceId, list[tuple[CheckId, CheckState]]] = {}
+    for check, state_of_check in found.checks.items():
+        by_source.setdefault(check.source, []).append((check, state_of_check))
     ring = tuple(heard.latencies.get(name, ()))
     answered = sorted(took for took in ring if took >= 0)
     recovering = [s.due for s in standings if s.phase is Phase.RECOVERING]
@@ -152,7 +155,7 @@ def _cluster(state: State, plan: ClusterPlan, heard: Heard) -> ClusterView:
         recovers_at=max(recovering, default=None),
         flaps=max((standing.flaps for standing in standings), default=0),
         memberships=members,
-        sources=tuple(_source(found, source, heard) for source in plan.sources),
+        sources=tuple(_source(found, source, by_source.get(source, []), heard) for source in plan.sources),
         pods=tuple(_pod(state, plan, pod) for pod in found.pods.values()),
         why=_why_chain(state, name, assessment, members, heard),
         p50=statistics.median(answered) if answered else None,
@@ -215,8 +218,8 @@ def _cause(
 def _since(word: Word, override: Override | None, standings: list[Standing], found: ClusterState) -> float:
     if override:
         return override.since
-    if word in {Word.DEGRADED, Word.SILENT} and found.quiet_since:
-        return found.quiet_since
+    if word in {Word.DEGRADED, Word.SILENT} and found.quiet:
+        return min(found.quiet.values())
     phase = _PHASE_OF.get(word)
     return max((standing.since for standing in standings if phase in {None, standing.phase}), default=0.0)
 
@@ -249,13 +252,13 @@ def _safe_at(
     return max(left) + max(state.table.apps[app.domain].ttl for app in plan.apps)
 
 
-def _source(found: ClusterState, source: SourceId, heard: Heard) -> SourceView:
+def _source(found: ClusterState, source: SourceId, known: list[tuple[CheckId, CheckState]], heard: Heard) -> SourceView:
     status = found.status.get(source)
     silent = source in found.unknown
     checks = tuple(
         _check(check, state, silent)
-        for check, state in sorted(found.checks.items())
-        if check.source == source and check.kind is not Kind.WATCH
+        for check, state in sorted(known, key=lambda pair: (pair[0].kind, pair[0].name))
+        if check.kind is not Kind.WATCH
     )
     watch = found.checks.get(CheckId(source, Kind.WATCH))
     verdicts = {check.verdict for check in checks}

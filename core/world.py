@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from core.model import Kind, SourceId, SourceKind
+from core.model import CheckId, Kind, SourceId, SourceKind
 from core.settings import App, Cluster, Node, PodRule, Settings
 
 
@@ -26,6 +26,11 @@ class ClusterPlan:
     @property
     def sources(self) -> tuple[SourceId, ...]:
         return tuple(self.expected)
+
+    def expects(self, check: CheckId) -> bool:
+        """Whether these settings want such a check; the session with a source is always wanted."""
+        kinds = self.expected.get(check.source)
+        return kinds is not None and (check.kind in kinds or check.kind is Kind.WATCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +88,8 @@ def _plan(settings: Settings, cluster: Cluster) -> ClusterPlan:
 
 
 def _node_kinds(settings: Settings, node: Node) -> frozenset[Kind]:
-    enabled = set(settings.detection.checks)
-    wanted = set(node.checks) if node.checks is not None else {"containers", "routes", "vswitch", "runtime"}
-    if node.runtime == "podman":
-        wanted.discard("runtime")
-    kinds = {Kind(name) for name in wanted & enabled}
-    if node.command and "command" in enabled:
-        kinds |= {Kind(command.kind) for command in node.command}
-    return frozenset(kinds)
+    """As :func:`core.probes.kinds.node_checks` has it."""
+    enabled = settings.detection.checks
+    wanted = {*(enabled if node.checks is None else node.checks), *({"command"} & {*enabled})}
+    own = {"containers", "routes", "vswitch", "runtime"} - ({"runtime"} if node.runtime == "podman" else set())
+    return frozenset(Kind(kind) for kind in (own | {custom.kind for custom in node.command}) & wanted)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from core.detection.hysteresis import Outcome
-from core.detection.internal import ClusterState, lists_complete
+from core.detection.internal import ClusterState, known_pods
 from core.detection.pods import judge
 from core.model import INTERNAL_KINDS, Cause, CheckId, Kind, Verdict
 from core.world import ClusterPlan, World
@@ -34,18 +34,18 @@ class Assessment:
         return min(causes, key=lambda cause: (cause.rule == SILENCE, cause.fault_at), default=None)
 
 
-def assess(world: World, name: str, state: ClusterState) -> Assessment:
-    """The assessment of one cluster."""
+def assess(world: World, name: str, state: ClusterState, before: Assessment) -> Assessment:
+    """The assessment of one cluster after ``before``."""
     plan = world.clusters[name]
     mode = world.settings.detection.mode
     causes: list[Cause] = []
     apps: dict[str, Cause] = {}
     if mode != "confirm":
         causes.extend(_failed(state))
-        complete = lists_complete(state, plan.nodes)
+        pods = known_pods(state, plan.nodes)
         for app in plan.apps:
             if world.rules[app.domain]:
-                cause = judge(app, world.rules[app.domain], state.pods.values(), complete)
+                cause = judge(app, world.rules[app.domain], pods, before.apps.get(app.domain))
                 if cause:
                     apps[app.domain] = cause
         silence = _silence(world, plan, state)
@@ -71,25 +71,26 @@ def _confirm(world: World, plan: ClusterPlan, state: ClusterState) -> Iterator[C
         return
     if found.verdict is Verdict.FAIL:
         yield Cause("external_anomaly", str(check), found.said, found.run_since)
-    elif found.outcome is Outcome.SILENT and found.run >= confirm.fall:
+    elif found.outcome is Outcome.SILENT and found.missed >= confirm.fall:
         yield Cause(SILENCE, str(check), found.said, found.run_since)
 
 
 def _silence(world: World, plan: ClusterPlan, state: ClusterState) -> Cause | None:
     policy = world.settings.detection.silence.policy
     nodes = len(plan.nodes)
-    quiet = sum(node in state.quiet for node in plan.nodes)
-    unknown = sum(node in state.unknown for node in plan.nodes)
-    if policy == "ignore" or not nodes:
+    if policy == "ignore" or not nodes or not state.quiet:
         return None
+    name = plan.cluster.name
+    unknown = {node.name: state.quiet[node] for node in plan.nodes if node in state.unknown}
     if policy == "abnormal" and unknown:
-        names = ", ".join(sorted(node.name for node in plan.nodes if node in state.unknown))
-        return Cause(SILENCE, plan.cluster.name, f"silent: {names}", state.quiet_since)
+        return Cause(SILENCE, name, f"silent: {', '.join(sorted(unknown))}", min(unknown.values()))
     if plan.router:
-        if plan.router in state.quiet and quiet * 2 >= nodes:
-            return Cause(SILENCE, plan.cluster.name, f"router and {quiet} of {nodes} nodes silent", state.quiet_since)
-    elif unknown == nodes:
-        return Cause(SILENCE, plan.cluster.name, f"all {nodes} nodes silent", state.quiet_since)
+        quiet = sorted(state.quiet[node] for node in plan.nodes if node in state.quiet)
+        if plan.router in state.quiet and len(quiet) * 2 >= nodes:
+            since = max(state.quiet[plan.router], quiet[(nodes + 1) // 2 - 1])
+            return Cause(SILENCE, name, f"router and {len(quiet)} of {nodes} nodes silent", since)
+    elif len(unknown) == nodes:
+        return Cause(SILENCE, name, f"all {nodes} nodes silent", max(unknown.values()))
     return None
 
 

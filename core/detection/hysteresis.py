@@ -7,7 +7,7 @@ outcome    verdict before      verdict after
 =========  ==================  =========================================================================
 good       OK, UNKNOWN         OK
 good       FAIL                OK when run ≥ rise, else FAIL
-bad        any                 FAIL when run ≥ fall, else as before
+bad        any                 FAIL when bad results since the last good one ≥ fall, else as before
 silent     FAIL                FAIL: silence never cancels evidence (spec S25, S26)
 silent     OK, UNKNOWN         as before, until it has lasted the deadline: UNKNOWN (:func:`age`)
 =========  ==================  =========================================================================
@@ -30,7 +30,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckState:
-    """Where one check stands. ``run_since`` is the instant of the run's first result, or the sign that led to it."""
+    """Where one check stands. ``run_since`` is the instant of the run's first result, or the sign that led to it; ``bad``
+    and ``missed`` are the results since the last good one that were bad, and that were not good: silence between two bad
+    ones undoes nothing.
+    """
 
     verdict: Verdict = Verdict.UNKNOWN
     since: float = 0.0
@@ -40,6 +43,8 @@ class CheckState:
     said: str = "not asked yet"
     at: float = 0.0
     took: float = 0.0
+    bad: int = 0
+    missed: int = 0
 
 
 def absorb(state: CheckState, result: Result, fall: int, rise: int) -> CheckState:
@@ -51,10 +56,12 @@ def absorb(state: CheckState, result: Result, fall: int, rise: int) -> CheckStat
         outcome, said, began = Outcome.SILENT, result.reason, result.at - result.took
     same = outcome is state.outcome
     run = state.run + 1 if same else 1
+    good = outcome is Outcome.GOOD
+    bad = 0 if good else state.bad + (outcome is Outcome.BAD)
     verdict = state.verdict
-    if outcome is Outcome.GOOD and (verdict is not Verdict.FAIL or run >= rise):
+    if good and (verdict is not Verdict.FAIL or run >= rise):
         verdict = Verdict.OK
-    elif outcome is Outcome.BAD and run >= fall:
+    elif outcome is Outcome.BAD and bad >= fall:
         verdict = Verdict.FAIL
     return CheckState(
         verdict=verdict,
@@ -65,6 +72,8 @@ def absorb(state: CheckState, result: Result, fall: int, rise: int) -> CheckStat
         said=said,
         at=result.at,
         took=result.took,
+        bad=bad,
+        missed=0 if good else state.missed + 1,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from core.detection.hysteresis import CheckState, Outcome, absorb, age
-from core.detection.pods import PodKey, PodState, absorb_reports
+from core.detection.pods import PodKey, Pods, PodState, absorb_reports
 from core.model import CheckId, Evidence, Kind, Result, SourceId, SourceStatus, Verdict
 from core.settings import PodRule
 from core.world import World
@@ -18,15 +18,16 @@ from core.world import World
 
 @dataclass(frozen=True, slots=True)
 class ClusterState:
-    """What is known of one cluster. ``quiet``: no line for a few ticks; ``unknown``: quiet for the deadline."""
+    """What is known of one cluster. ``waiting``: nothing is known of it yet; ``quiet``: no line for a few ticks, and since
+    when; ``unknown``: quiet for the deadline."""
 
     checks: Mapping[CheckId, CheckState] = field(default_factory=dict)
     pods: Mapping[PodKey, PodState] = field(default_factory=dict)
     status: Mapping[SourceId, SourceStatus] = field(default_factory=dict)
     answered: frozenset[tuple[SourceId, Kind]] = field(default_factory=frozenset)
-    quiet: frozenset[SourceId] = field(default_factory=frozenset)
+    waiting: frozenset[SourceId] = field(default_factory=frozenset)
+    quiet: Mapping[SourceId, float] = field(default_factory=dict)
     unknown: frozenset[SourceId] = field(default_factory=frozenset)
-    quiet_since: float = 0.0
 
 
 def take(world: World, state: ClusterState, result: Result) -> ClusterState:
@@ -52,7 +53,7 @@ def take(world: World, state: ClusterState, result: Result) -> ClusterState:
 def grow_old(world: World, state: ClusterState, now: float) -> ClusterState:
     """Checks whose silence has lasted the deadline, or that no longer report, become UNKNOWN."""
     detection = world.settings.detection
-    stale_after = 3 * max(detection.interval, detection.poll) + detection.timeout + detection.silence.deadline
+    stale_after = _stale_after(world)
     changed = {}
     for check, before in state.checks.items():
         if check.kind is Kind.CONFIRM or before.verdict is not Verdict.OK or check.kind is Kind.WATCH:
@@ -63,13 +64,36 @@ def grow_old(world: World, state: ClusterState, now: float) -> ClusterState:
     return replace(state, checks={**state.checks, **changed}) if changed else state
 
 
-def lists_complete(state: ClusterState, nodes: tuple[SourceId, ...]) -> bool:
-    """Whether every node's list of containers is known and fresh, so that a pod in none of them is missing."""
-    for node in nodes:
-        check = state.checks.get(CheckId(node, Kind.CONTAINERS))
-        if check is None or check.verdict is not Verdict.OK or check.outcome is not Outcome.GOOD or node in state.quiet:
-            return False
-    return bool(nodes)
+def forgotten(world: World, state: ClusterState, now: float, since: float) -> list[CheckId]:
+    """Checks that nobody asks any more (renamed, a machine's domain that was removed): they have neither answered nor
+    been silent for long, while others of their kind at their source answer. ``since``: none is old before.
+    """
+    stale_after = _stale_after(world)
+    old = [check for check, found in state.checks.items() if now - max(found.at, since) >= stale_after]
+    if not old:
+        return []
+    asked = {
+        (check.source, check.kind)
+        for check, found in state.checks.items()
+        if found.outcome is not Outcome.SILENT and now - found.at < stale_after
+    }
+    return [check for check in old if (check.source, check.kind) in asked]
+
+
+def known_pods(state: ClusterState, nodes: tuple[SourceId, ...]) -> Pods:
+    """The pods, and whether every node's list of containers is fresh, so that a pod in none of them is missing."""
+    lists = [state.checks.get(CheckId(node, Kind.CONTAINERS)) for node in nodes]
+    complete = bool(lists) and not (state.quiet.keys() & nodes or state.waiting & {*nodes})
+    complete = complete and all(
+        found and found.outcome is Outcome.GOOD and found.verdict is Verdict.OK for found in lists
+    )
+    at = max((found.at for found in lists if found), default=0.0)
+    return Pods(state.pods.values(), complete, state.quiet.keys(), at)
+
+
+def _stale_after(world: World) -> float:
+    detection = world.settings.detection
+    return 3 * max(detection.interval, detection.poll) + detection.timeout + detection.silence.deadline
 
 
 def _rules(world: World, cluster: str) -> list[PodRule]:

@@ -6,7 +6,7 @@ is missing, has weight 0. A pod that is gone from every node's list counts as mi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from core.detection.hysteresis import CheckState, absorb
@@ -24,7 +24,22 @@ class PodState:
     check: CheckState
 
 
+@dataclass(frozen=True, slots=True)
+class Pods:
+    """The pods of a cluster, and how far they are known. ``complete``: every node's list is fresh; ``at``: the newest.
+
+    A pod that a quiet node listed and that another node lists now has moved.
+    """
+
+    pods: Collection[PodState]
+    complete: bool
+    quiet: Collection[SourceId]
+    at: float
+
+
 PodKey = tuple[SourceId, str]
+MISSING = str(Kind.CONTAINERS)
+"""Where a cause lies that no single node speaks for."""
 
 
 def absorb_reports(
@@ -45,15 +60,21 @@ def absorb_reports(
     return after
 
 
-def judge(app: App, rules: tuple[PodRule, ...], pods: Iterable[PodState], complete: bool) -> Cause | None:
-    """Why too few of the app's pods are well, or None.
+def judge(app: App, rules: tuple[PodRule, ...], known: Pods, before: Cause | None) -> Cause | None:
+    """Why too few of the app's pods are well, or None. ``before`` is the cause that stood until now.
 
-    ``complete`` tells that every node's list is fresh; without it nothing is missing, it is only not known.
+    While a node's list is not fresh, nothing becomes missing: it is only not known. What was missing stays so until
+    enough pods are known again, for silence cancels nothing (spec S25).
     """
-    mine = [pod for pod in pods if any(matches(rule, pod.pod) for rule in rules)]
+    here = {pod.pod for pod in known.pods if pod.node not in known.quiet}
+    mine = [
+        pod
+        for pod in known.pods
+        if any(matches(rule, pod.pod) for rule in rules) and (pod.node not in known.quiet or pod.pod not in here)
+    ]
     bad = [pod for pod in mine if pod.check.verdict is Verdict.FAIL]
     missing = {rule.match: rule.at_least - sum(matches(rule, pod.pod) for pod in mine) for rule in rules}
-    missing = {match: count for match, count in missing.items() if count > 0} if complete else {}
+    missing = {match: count for match, count in missing.items() if count > 0} if known.complete or before else {}
     total = len(mine) + sum(missing.values())
     well = len(mine) - len(bad)
     if total == 0 or well * 100 >= app.min_healthy * total:
@@ -63,9 +84,8 @@ def judge(app: App, rules: tuple[PodRule, ...], pods: Iterable[PodState], comple
         first = min(bad, key=lambda pod: pod.check.run_since)
         where = f"{first.node}/{Kind.CONTAINERS}"
         return Cause("internal_anomaly", where, f"{first.check.said}; {share}", first.check.run_since)
-    names = ", ".join(missing)
-    at = max((pod.check.at for pod in mine), default=0.0)
-    return Cause("internal_anomaly", f"{Kind.CONTAINERS}", f"missing: {names}; {share}", at)
+    at = before.fault_at if before and before.where == MISSING else known.at
+    return Cause("internal_anomaly", MISSING, f"missing: {', '.join(missing)}; {share}", at)
 
 
 def _by_pod(reports: Iterable[PodReport]) -> dict[str, list[PodReport]]:

@@ -1,9 +1,11 @@
 """Who is quiet (spec S25): how long each source has not been heard, measured in time that we were listening. Pure.
 
-A source is *late* after one and a half of its own periods, *quiet* after ``detection.silence.ticks`` of them, and
-*unknown* after ``detection.silence.deadline`` on top of that. A router is quiet when its answer is overdue: an interval, two ticks
-and twice its usual round trip. ``gaps`` count only the time in which this process ran: if it was stalled itself,
-nobody was silent.
+A source is *quiet* after ``detection.silence.ticks`` of its own periods, and *unknown* once that has lasted
+``detection.silence.deadline`` since it was heard. A router is quiet when its answer is overdue: an interval, two ticks and twice its
+usual round trip. A source of which nothing is known yet, not even that it does not answer, is *waiting*: it still is
+being connected to, and nothing is made of it.
+
+``gaps`` count only the time in which this process ran: if it was stalled itself, nobody was silent.
 """
 
 from __future__ import annotations
@@ -12,54 +14,73 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from core.detection.internal import ClusterState
+from core.detection.suspicion import WINDOW
 from core.model import CheckId, Kind, SourceId, SourceKind
 from core.world import ClusterPlan, World
 
-NEVER = float("inf")
-
 
 def listen(
-    world: World,
-    plan: ClusterPlan,
-    state: ClusterState,
-    gaps: Mapping[SourceId, float],
-    *,
-    first_round: bool,
-    now: float,
+    world: World, plan: ClusterPlan, state: ClusterState, gaps: Mapping[SourceId, float], now: float
 ) -> ClusterState:
-    """The cluster's state with who is quiet and who is unknown now; the same object when nothing changed.
-
-    During the first round those who have never been heard are not quiet yet: they are still being connected to.
-    """
-    deadline = world.settings.detection.silence.deadline
-    quiet, unknown, longest = set(), set(), 0.0
-    for source in plan.sources:
-        if source.kind is SourceKind.DATABASE or (first_round and source not in gaps):
+    """The cluster's state with who is waiting, quiet and unknown now; the same object when nothing changed."""
+    detection = world.settings.detection
+    deadline = detection.silence.deadline
+    nobody = 2 * min(detection.tick, detection.tick_sh, detection.poll)  # is quiet as soon as this
+    waiting, quiet, unknown = set(), {}, set()
+    for source in plan.expected:
+        gap = gaps.get(source)
+        if gap is None:
+            waiting.add(source)
+        elif gap <= nobody:
             continue
-        gap = gaps.get(source, NEVER)
-        if gap > _quiet_after(world, plan, state, source):
-            quiet.add(source)
-            longest = max(longest, gap if gap is not NEVER else 0.0)
-            if gap > max(deadline, _quiet_after(world, plan, state, source)):
+        elif source.kind is not SourceKind.DATABASE and gap > (after := _quiet_after(world, plan, state, source)):
+            quiet[source] = state.quiet.get(source, now - gap)
+            if gap > max(deadline, after):
                 unknown.add(source)
-    if quiet == state.quiet and unknown == state.unknown:
+    if waiting == state.waiting and quiet.keys() == state.quiet.keys() and unknown == state.unknown:
         return state
-    since = (state.quiet_since or now - longest) if quiet else 0.0
-    return replace(state, quiet=frozenset(quiet), unknown=frozenset(unknown), quiet_since=since)
+    return replace(state, waiting=frozenset(waiting), quiet=quiet, unknown=frozenset(unknown))
 
 
-def is_late(world: World, plan: ClusterPlan, state: ClusterState, gaps: Mapping[SourceId, float]) -> bool:
-    """Whether the router is quiet, or at least half of the cluster's nodes have missed a beat just now."""
-    if plan.router in state.quiet:
-        return True
-    late = sum(gaps.get(node, NEVER) > 1.5 * _period(world, plan, state, node) for node in plan.nodes)
-    return bool(plan.nodes) and late * 2 >= len(plan.nodes)
-
-
-def is_silent(plan: ClusterPlan, state: ClusterState) -> bool:
-    """Whether at least half of the cluster's nodes, or its router where it has no nodes, are quiet."""
+def fell_silent(plan: ClusterPlan, state: ClusterState, now: float) -> float | None:
+    """Since when at least half of the voices that spoke until lately are quiet; None while they speak."""
+    if not state.quiet:
+        return None
     voices = plan.nodes or ((plan.router,) if plan.router else ())
-    return bool(voices) and sum(source in state.quiet for source in voices) * 2 >= len(voices)
+    voices = tuple(voice for voice in voices if _spoke_lately(state, voice, now)) or voices
+    fallen = sorted(state.quiet[voice] for voice in voices if voice in state.quiet)
+    half = (len(voices) + 1) // 2
+    return fallen[half - 1] if fallen and len(fallen) >= half else None
+
+
+def last_sign(
+    world: World, plan: ClusterPlan, state: ClusterState, gaps: Mapping[SourceId, float], now: float
+) -> float:
+    """Seconds since a cluster that fell silent should have spoken and did not: who was heard later than that was heard
+    after it fell silent."""
+    fallen = [source for source in _speakers(plan) if source in state.quiet and _spoke_lately(state, source, now)]
+    margin = world.settings.detection.tick / 2
+    return min((gaps[s] - _period(world, plan, state, s) - margin for s in fallen if s in gaps), default=WINDOW)
+
+
+def has_spoken(
+    plan: ClusterPlan, state: ClusterState, gaps: Mapping[SourceId, float], within: float, now: float
+) -> bool | None:
+    """Whether a cluster was heard in the last seconds: more than half of its nodes, its router where it has none, and no
+    router that is quiet. None where nobody of it has spoken lately."""
+    lately = [source for source in _speakers(plan) if source in gaps and _spoke_lately(state, source, now)]
+    if plan.router in lately and plan.router in state.quiet:
+        return False
+    heard = [gaps[source] < within for source in lately if source != plan.router or not plan.nodes]
+    return sum(heard) * 2 > len(heard) if heard else None
+
+
+def _speakers(plan: ClusterPlan) -> tuple[SourceId, ...]:
+    return (*plan.nodes, plan.router) if plan.router else plan.nodes
+
+
+def _spoke_lately(state: ClusterState, source: SourceId, now: float) -> bool:
+    return now - state.quiet.get(source, now) <= WINDOW
 
 
 def _period(world: World, plan: ClusterPlan, state: ClusterState, source: SourceId) -> float:

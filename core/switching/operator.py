@@ -9,8 +9,8 @@ from core.model import Action, EventName, Order, Phase
 from core.snapshot import Freeze
 from core.state import State
 from core.switching.orders import overridden, refusal
-from core.switching.standing import begin_ramp
-from core.switching.switcher import UNASSESSED, settle, touch
+from core.switching.standing import begin_ramp, hold
+from core.switching.switcher import UNASSESSED, next_due, settle, touch
 from core.switching.table import SERVING
 
 KEYS_KEPT = 256
@@ -18,8 +18,10 @@ KEYS_KEPT = 256
 
 def obey(state: State, order: Order, journal: Journal) -> State:
     """Carry an order out and reply, or refuse it with the reason and the present revision."""
-    if order.key and order.key in state.keys:
-        journal.reply(*state.keys[order.key])
+    order = replace(order, clusters=tuple(dict.fromkeys(order.clusters)))
+    key = f"{order.key}:{order.action}:{','.join(order.clusters)}" if order.key else ""
+    if key in state.keys:
+        journal.reply(*state.keys[key])
         return state
     refused = refusal(state, order, journal.now)
     if refused:
@@ -29,20 +31,22 @@ def obey(state: State, order: Order, journal: Journal) -> State:
         state, said = _freeze(state, order, journal)
     else:
         state, said = _override(state, order, journal)
-    if order.key:
-        keys = {**state.keys, order.key: said}
+    if key:
+        keys = {**state.keys, key: said}
         while len(keys) > KEYS_KEPT:
             oldest = next(iter(keys))
             del keys[oldest]
             journal.save(f"order/{oldest}", None)
-        journal.save(f"order/{order.key}", said)
+        journal.save(f"order/{key}", said)
         state = replace(state, keys=keys)
     journal.reply(*said)
     return state
 
 
 def expire(state: State, journal: Journal) -> State:
-    """End the overrides whose time is over."""
+    """End the overrides whose time is over; while frozen they go on (spec S37)."""
+    if state.frozen:
+        return state
     over = [o for o in state.overrides.values() if o.until is not None and o.until <= journal.now]
     if not over:
         return state
@@ -61,8 +65,16 @@ def _freeze(state: State, order: Order, journal: Journal) -> tuple[State, tuple[
     name = EventName.FROZEN if frozen else EventName.THAWED
     journal.emit(name, who=order.who, cause=order.why)
     journal.save("freeze", frozen)
-    said = "frozen: no automatic changes, answers go on" if frozen else "thawed: automatic control is back"
-    return replace(state, frozen=frozen), (said,)
+    if frozen:
+        return replace(state, frozen=frozen), ("frozen: no automatic changes, answers go on",)
+    standings = dict(state.standings)
+    for key, standing in state.standings.items():
+        if standing.phase is Phase.RECOVERING:  # nobody has watched whether it stayed well (spec S29)
+            due = journal.now + hold(standing.flaps, state.world.settings.recovery)
+            standings[key] = replace(standing, since=journal.now, due=due)
+            journal.save(f"standing/{key[0]}/{key[1]}", standings[key])
+    state = replace(state, frozen=None, standings=standings, due=next_due(standings))
+    return state, ("thawed: automatic control is back",)
 
 
 def _override(state: State, order: Order, journal: Journal) -> tuple[State, tuple[str, ...]]:
@@ -84,7 +96,10 @@ def _override(state: State, order: Order, journal: Journal) -> tuple[State, tupl
 
 
 def _release(state: State, clusters: tuple[str, ...], journal: Journal) -> tuple[State, tuple[str, ...]]:
-    """Back under automatic control: ramped up at once where nothing speaks against it, out until then elsewhere."""
+    """Back under automatic control: ramped up at once where nothing speaks against it, out until then elsewhere.
+
+    Where it is answered already it goes on as it is. While frozen nothing would carry a ramp on: there is none.
+    """
     overrides = {name: override for name, override in state.overrides.items() if name not in clusters}
     standings, said = dict(state.standings), []
     recovery = state.world.settings.recovery
@@ -97,8 +112,10 @@ def _release(state: State, clusters: tuple[str, ...], journal: Journal) -> tuple
             standing = standings.get((app.domain, cluster), SERVING)
             if cause:
                 against.append(cause)
-                if not state.frozen and state.round_over:
+                if standing.phase is not Phase.ERASED:
                     standing = replace(standing, phase=Phase.ERASED, since=journal.now, cause=cause, due=0.0)
+            elif cluster not in state.overrides and standing.phase in {Phase.SERVING, Phase.RAMPING}:
+                continue
             elif state.frozen:
                 standing = replace(standing, phase=Phase.SERVING, since=journal.now, cause=None, due=0.0)
             else:
@@ -111,6 +128,5 @@ def _release(state: State, clusters: tuple[str, ...], journal: Journal) -> tuple
             )
         else:
             said.append(f"{cluster} is restored and ramps up")
-    dues = [standing.due for standing in standings.values() if standing.due]
-    state = replace(state, overrides=overrides, standings=standings, due=min(dues, default=0.0))
+    state = replace(state, overrides=overrides, standings=standings, due=next_due(standings))
     return settle(touch(state, clusters, journal), journal), tuple(said)

@@ -74,6 +74,17 @@ def hold(flaps: int, recovery: Recovery) -> float:
     return min(recovery.hold * 2.0 ** min(flaps, 30), max(recovery.hold, recovery.hold_limit))
 
 
+def not_later(standing: Standing, recovery: Recovery, now: float) -> Standing:
+    """The standing after a start: a clock that was ahead before it must not hold a cluster out until that time comes."""
+    longest = recovery.ramp_step if standing.phase is Phase.RAMPING else hold(standing.flaps, recovery)
+    return replace(
+        standing,
+        since=min(standing.since, now),
+        due=min(standing.due, now + longest),
+        returned_at=min(standing.returned_at, now),
+    )
+
+
 def _against(standing: Standing, cause: Cause, recovery: Recovery, now: float) -> Standing:
     if standing.phase is Phase.ERASED:
         return standing

@@ -26,7 +26,8 @@ UNASSESSED = Assessment()
 def decide(state: State, domains: Iterable[str], journal: Journal, *, silence_counts: bool) -> State:
     """Move every cluster of these domains on by what is known now.
 
-    ``silence_counts`` is false while silence may be our own fault (spec S28): it then neither erases nor restores.
+    ``silence_counts`` is false while silence may be our own fault (spec S28): it then neither erases nor restores. And
+    nobody comes back while nothing is known yet of one of its sources, as after a start (spec S30).
     """
     if state.frozen or not state.round_over:
         return state
@@ -38,7 +39,7 @@ def decide(state: State, domains: Iterable[str], journal: Journal, *, silence_co
         return state
     for key in changed:
         journal.save(f"standing/{key[0]}/{key[1]}", standings[key])
-    state = replace(state, standings=standings, due=_next_due(state, standings))
+    state = replace(state, standings=standings, due=next_due(standings))
     state = _record_incidents(state, before, changed, journal)
     return settle(state, journal)
 
@@ -48,10 +49,12 @@ def _decide_domain(
 ) -> None:
     """Those with a cause against them first, so that who is left alone is known for the others."""
     world, now = state.world, journal.now
-    causes = {name: state.assessments.get(name, UNASSESSED).against(domain) for name in world.apps[domain].clusters}
+    clusters = world.apps[domain].clusters
+    waiting = {name for name in clusters if name in state.clusters and state.clusters[name].waiting}
+    causes = {name: state.assessments.get(name, UNASSESSED).against(domain) for name in clusters}
     for name in sorted(causes, key=lambda name: causes[name] is None):
         cause = causes[name]
-        if cause and cause.rule == SILENCE and not silence_counts:
+        if (cause is None and name in waiting) or (cause and cause.rule == SILENCE and not silence_counts):
             continue
         standing = standings.get((domain, name), SERVING)
         while True:
@@ -166,6 +169,7 @@ def _tell_fail_open(before: RecordTable, after: RecordTable, journal: Journal) -
             journal.emit(EventName.FAIL_OPEN_ENDED, app=domain, serial=after.serial)
 
 
-def _next_due(state: State, standings: Mapping[StandingKey, Standing]) -> float:
+def next_due(standings: Mapping[StandingKey, Standing]) -> float:
+    """The next instant at which time alone moves a standing on, 0 for never."""
     dues = [standing.due for standing in standings.values() if standing.due]
     return min(dues, default=0.0)

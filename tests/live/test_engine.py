@@ -13,7 +13,7 @@ import pytest
 from core.clock import Clock
 from core.engine import Engine
 from core.errors import CommandRefused
-from core.model import Action, CheckId, Event, EventName, Evidence, Order, Silence
+from core.model import Action, CheckId, Event, EventName, Evidence, Kind, Order, Silence
 from core.restore import restore
 from core.saver import Saver
 from core.selfcheck import SelfCheck
@@ -31,10 +31,11 @@ class Running:
 
     def __init__(self, engine: Engine, dns: DnsServer, store: Store, clock: Clock, told: list[Event]) -> None:
         self.engine, self.dns, self.store, self.clock, self.told = engine, dns, store, clock, told
+        self.mute = ""
 
     def beat(self) -> None:
         for plan in self.engine.state.world.clusters.values():
-            for source in plan.sources:
+            for source in plan.sources if plan.cluster.name != self.mute else ():
                 self.engine.heard(source, self.clock.now())
 
     def say(self, healthy: bool, only: str = "") -> None:
@@ -155,3 +156,38 @@ async def test_an_address_leaves_dns_although_nothing_can_be_saved(
         assert {"override/b", "standing/svc1.net./a"} <= (await it.store.load()).keys(), (
             "what could not be saved is saved later"
         )
+
+
+async def test_a_step_that_fails_is_told_and_the_next_one_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as it:
+        await it.told_of(EventName.STARTED)
+        with monkeypatch.context() as patch:
+            patch.setattr("core.engine.step", _broken)
+            it.say(False, only="a/n1/routes")
+            with pytest.raises(CommandRefused, match="defect"):
+                await it.engine.order(Order(Action.DRAIN, ("b",), "alice"))
+            assert it.answered() == {"192.0.2.1", "192.0.2.2", "192.0.2.3"}
+        assert any("defect" in line for line in it.engine.trouble)
+        it.say(False, only="a/n1/routes")
+        await it.told_of(EventName.FIRST_CLEAN_ANSWER)
+        assert it.answered() == {"192.0.2.2", "192.0.2.3"}
+
+
+def _broken(*_: object) -> object:
+    raise ZeroDivisionError("as the test says")
+
+
+async def test_sessions_that_begin_anew_at_a_reload_are_nobodys_silence(tmp_path: Path) -> None:
+    async with running(tmp_path) as it:
+        await it.told_of(EventName.STARTED)
+        await asyncio.sleep(0.2)
+        it.mute = "a"
+        it.engine.reload(it.engine.state.world)
+        await asyncio.sleep(1.0)
+        assert it.answered() == {"192.0.2.1", "192.0.2.2", "192.0.2.3"}, "nothing is known yet of a"
+        for source in it.engine.state.world.clusters["a"].sources:
+            it.engine.result(Silence(CheckId(source, Kind.WATCH), "cannot connect", it.clock.now()))
+        await it.told_of(EventName.FIRST_CLEAN_ANSWER)
+        assert it.answered() == {"192.0.2.2", "192.0.2.3"}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core.model import Action, Order, Phase
 from core.settings import Settings
-from tests.scenarios.runner import Run
+from tests.scenarios.runner import WORDS, Run
 
 BASE = tomllib.loads((Path(__file__).parents[1] / "scenarios" / "files" / "base.toml").read_text())
 CLUSTERS = ("a", "b", "c")
@@ -20,7 +20,13 @@ happening = st.one_of(
     st.tuples(st.sampled_from(["bad", "good", "silent"]), st.sampled_from(CLUSTERS), st.sampled_from(KINDS)),
     st.tuples(st.sampled_from(["mute", "unmute"]), st.sampled_from(CLUSTERS), st.just("")),
     st.tuples(st.sampled_from(["drain", "erase", "restore", "force"]), st.sampled_from(CLUSTERS), st.just("")),
-    st.tuples(st.sampled_from(["freeze", "thaw", "restart"]), st.just(""), st.just("")),
+    st.tuples(st.sampled_from(["freeze", "thaw", "restart", "reload"]), st.just(""), st.just("")),
+    st.tuples(st.just("for a while"), st.sampled_from(CLUSTERS), st.just("")),
+    st.tuples(
+        st.just("pod"), st.sampled_from(CLUSTERS), st.sampled_from(["n1 default/svc1-1 dead", "n1 default/svc1-1 gone"])
+    ),
+    st.tuples(st.just("pod"), st.sampled_from(CLUSTERS), st.just("n1 default/svc1-1 running")),
+    st.tuples(st.just("pod"), st.sampled_from(CLUSTERS), st.sampled_from(["n2 default/svc1-2 gone"])),
 )
 timeline = st.lists(st.tuples(st.sampled_from([0.05, 0.3, 2.1, 12.0]), happening), max_size=25)
 
@@ -34,6 +40,12 @@ def _play(run: Run, what: str, cluster: str, where: str) -> None:
         run.muted.discard(cluster)
     elif what == "restart":
         run.boot()
+    elif what == "reload":
+        run.reload(run.settings)
+    elif what == "pod":
+        WORDS["pod"](run, f"{cluster}/{where}")
+    elif what == "for a while":
+        run.feed(Order(Action.DRAIN, (cluster,), "alice", until=run.now + 5))
     elif what in {"freeze", "thaw"}:
         run.feed(Order(Action(what), who="alice"))
     else:
@@ -67,12 +79,31 @@ def test_the_rules_hold_over_any_timeline(events: list[tuple[float, tuple[str, s
             if not app.fail_open:
                 phases = {name: run.state.standings.get((app.domain, name)) for name in served}
                 assert all(s is None or s.phase in {Phase.SERVING, Phase.RAMPING} for s in phases.values())
-        if what not in {"drain", "erase", "restore", "force"}:
-            assert dict(run.state.overrides) == overrides, "an override was lost or made by nobody"
+        if what not in {"drain", "erase", "restore", "force", "for a while"}:
+            lasting = {name: override for name, override in overrides.items() if override.until is None}
+            assert lasting.items() <= run.state.overrides.items(), "an override was lost"
+            assert run.state.overrides.items() <= overrides.items(), "an override was made by nobody"
+        _the_table_follows_from_what_is_known(run)
         if what == "restart":
             assert dict(before.apps).keys() == dict(table.apps).keys()
-        if frozen and what not in {"drain", "erase", "restore", "force", "thaw"}:
+        if frozen and what not in {"drain", "erase", "restore", "force", "for a while", "thaw"}:
             assert dict(table.apps) == dict(before.apps), "the answers changed by themselves while frozen"
+
+
+def _the_table_follows_from_what_is_known(run: Run) -> None:
+    """The two failures that nobody forgives: a dead cluster answered, and a healthy one taken out."""
+    state = run.state
+    if state.frozen or not state.round_over:
+        return
+    for domain, app in state.table.apps.items():
+        for name in CLUSTERS:
+            cause = state.assessments[name].against(domain)
+            served = any(record.cluster == name for record in app.records)
+            if cause and cause.rule != "silence" and served:
+                assert app.fail_open, f"{name} is answered for {domain} against {cause}"
+            standing = state.standings.get((domain, name))
+            if standing and standing.phase is Phase.ERASED and not cause:
+                assert state.clusters[name].waiting, f"{name} is out of {domain} for nothing"
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

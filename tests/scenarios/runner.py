@@ -7,16 +7,20 @@ sources beat at every tick unless muted.
     1.0 break a/n1/routes: no rules listed     the check fails from now on; ``mend`` undoes it, ``hush`` makes it silent
     1.0 pod a/n1 default/web-1 dead|running|gone
     1.0 mute a   ·  mute a/n1  ·  unmute a     nothing is heard of a cluster or a source
+    1.0 queue a  ·  serve a                    a cluster's nodes wait for their turn to be connected to: nothing came of it yet
+    1.0 poll b                                 its nodes are asked once a second, there is no line per tick
+    1.0 rename a/n1/routes new                 the check is told under another name from now on
     1.0 stall 0.5                              this process itself runs nothing for so long
     1.0 order drain a: why  ·  for 5 order …   (+force) an operator's order; ``refused WORDS`` right after expects a refusal
     1.0 restart                                kill -9 and start: only what was saved is left
-    1.0 reload KEY=VALUE                       other settings
+    1.0 reload KEY = VALUE  ·  without a/n1    other settings, in TOML; a node less
     2.0 answers svc1.net.: b c                 what DNS answers now, by cluster; ``~`` before the list for fail-open
     2.0 share svc1.net. a: 25
     2.0 phase svc1.net. a: erased
     2.0 verdict a: fail fail                   internal and external
     2.0 weight a default/web-1: 0
     2.0 events a: fault_seen … address_erased  these events of the cluster happened since the last ``events``, in this order
+    2.0 never a: address_restored              none of these since the last ``events``
     2.0 suspect: yes | no
 """
 
@@ -27,10 +31,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.model import Action, CheckId, Event, Evidence, Kind, Order, PodReport, Silence, SourceId, SourceKind, Verdict
+from core.model import (
+    Action,
+    CheckId,
+    Event,
+    Evidence,
+    Kind,
+    Order,
+    PodReport,
+    Silence,
+    SourceId,
+    SourceKind,
+    SourceStatus,
+    Verdict,
+)
 from core.restore import encode, restore
 from core.settings import Settings
-from core.state import CleanAnswer, Emit, Publish, Published, Reply, Save, State, Tick
+from core.state import CleanAnswer, Emit, Publish, Published, Reload, Reply, Save, State, Tick
 from core.step import Input, step
 from core.switching.standing import Standing
 from core.world import World, build
@@ -52,6 +69,7 @@ class Run:
     """The engine's part, played in simulated time."""
 
     settings: Settings
+    raw: dict[str, Any] = field(default_factory=dict)
     world: World = field(init=False)
     state: State = field(init=False)
     now: float = START
@@ -62,6 +80,8 @@ class Run:
     truth: dict[CheckId, Truth] = field(default_factory=dict)
     pods: dict[SourceId, dict[str, str]] = field(default_factory=dict)
     muted: set[str] = field(default_factory=set)
+    queued: set[str] = field(default_factory=set)
+    polled: dict[str, float] = field(default_factory=dict)
     heard: dict[SourceId, float] = field(default_factory=dict)
     reported: float = 0.0
     reply: Reply | None = None
@@ -81,7 +101,24 @@ class Run:
         self.saved["table"] = encode(self.state.table)
         self.listened, self.heard, self.reported = 0.0, {}, 0.0
 
+    def reload(self, settings: Settings) -> None:
+        self.settings, self.world = settings, build(settings)
+        self.feed(Reload(self.world))
+        quiet = {source for cluster in self.state.clusters.values() for source in cluster.quiet}
+        self.heard = {source: at for source, at in self.heard.items() if source in quiet}
+        wanted = {
+            (source, kind)
+            for plan in self.world.clusters.values()
+            for source, kinds in plan.expected.items()
+            for kind in kinds
+        }
+        known = {(check.source, check.kind) for check in self.truth}
+        self.truth = {check: truth for check, truth in self.truth.items() if (check.source, check.kind) in wanted}
+        self.truth |= {CheckId(source, kind): Truth() for source, kind in wanted - known}
+
     def feed(self, given: Input) -> None:
+        if isinstance(given, Evidence | Silence):
+            self.heard.setdefault(given.check.source, self.listened)
         self.state, effects = step(self.state, given, self.now)
         for effect in effects:
             match effect:
@@ -103,11 +140,23 @@ class Run:
     def is_muted(self, source: SourceId) -> bool:
         return source.cluster in self.muted or str(source) in self.muted
 
+    def is_queued(self, source: SourceId) -> bool:
+        return source.cluster in self.queued and source.kind is SourceKind.NODE
+
+    def beats(self, source: SourceId) -> bool:
+        if self.is_muted(source) or self.is_queued(source):
+            return False
+        return source.kind is not SourceKind.NODE or self.now >= self.polled.get(source.cluster, 0.0)
+
     def report(self, check: CheckId) -> None:
         truth = self.truth[check]
+        if self.is_queued(check.source):
+            return
         if self.is_muted(check.source):
-            if check.kind is Kind.CONFIRM:
+            if check.source.kind in {SourceKind.ROUTER, SourceKind.DATABASE}:
                 self.feed(Silence(check, "no answer in 0.5 s", self.now, 0.5))
+            elif check.source not in self.heard:
+                self.feed(Silence(CheckId(check.source, Kind.WATCH), "cannot connect", self.now, 0.5))
             return
         if truth.outcome == "silent":
             self.feed(Silence(check, truth.said, self.now))
@@ -130,8 +179,9 @@ class Run:
             self.now = min(until, self.now + TICK)
             self.listened += TICK
             for source in {check.source for check in self.truth}:
-                if not self.is_muted(source):
+                if self.beats(source):
                     self.heard[source] = self.listened
+            self.polled = {name: at + 1.0 if self.now >= at else at for name, at in self.polled.items()}
             if self.now - self.reported >= interval:
                 self.reported = self.now
                 for check in self.truth:
@@ -152,7 +202,8 @@ class Run:
 def run_file(path: Path) -> None:
     header, _, timeline = ("\n" + path.read_text()).partition("\n---\n")
     base = tomllib.loads(path.with_name("base.toml").read_text())
-    run = Run(Settings(**_merged(base, tomllib.loads(header))))
+    raw = _merged(base, tomllib.loads(header))
+    run = Run(Settings(**raw), raw)
     for number, line in enumerate(timeline.splitlines(), header.count("\n") + 2):
         text = line.partition("#")[0].strip()
         if not text:
@@ -160,7 +211,7 @@ def run_file(path: Path) -> None:
         at, word, *rest = text.split(maxsplit=2)
         run.advance(START + float(at))
         try:
-            _WORDS[word](run, rest[0] if rest else "")
+            WORDS[word](run, rest[0] if rest else "")
         except AssertionError as failed:
             events = "\n".join(
                 f"  {e.at - START:7.3f} {e.name} {e.cluster} {e.app} {e.cause} {e.evidence}" for e in run.history[-25:]
@@ -234,6 +285,30 @@ def _restart(run: Run, text: str) -> None:
     assert run.state.table.serial == before.serial, "a restart changed the serial"
 
 
+def _poll(run: Run, text: str) -> None:
+    run.polled[text] = run.now
+    for node in run.world.clusters[text].nodes:
+        run.feed(SourceStatus(node, "poll", True))
+
+
+def _rename(run: Run, text: str) -> None:
+    where, name = text.split()
+    old = run.check(where)
+    run.truth[CheckId(old.source, old.kind, name)] = Truth()
+    del run.truth[old]
+
+
+def _reload(run: Run, text: str) -> None:
+    if text.startswith("without "):
+        cluster, node = text.removeprefix("without ").split("/")
+        for each in run.raw["cluster"]:
+            if each["name"] == cluster:
+                each["node"] = [n for n in each["node"] if n["name"] != node]
+    else:
+        run.raw = _merged(run.raw, tomllib.loads(text))
+    run.reload(Settings(**run.raw))
+
+
 def _answers(run: Run, text: str) -> None:
     domain, wanted = _split(text)
     app = run.state.table.apps[domain]
@@ -279,17 +354,28 @@ def _events(run: Run, text: str) -> None:
     assert wanted or not names, f"happened: {' '.join(names)}"
 
 
+def _never(run: Run, text: str) -> None:
+    cluster, unwanted = _split(text)
+    names = {str(e.name) for e in run.history[run.seen.get(cluster, 0) :] if e.cluster == cluster}
+    assert not names & {*unwanted.split()}, f"happened: {names}"
+
+
 def _suspect(run: Run, text: str) -> None:
     assert bool(run.state.suspicion) == (text == "yes"), run.state.suspicion
 
 
-_WORDS: dict[str, Any] = {
+WORDS: dict[str, Any] = {
     "break": _truth("bad"),
     "mend": _truth("good"),
     "hush": _truth("silent"),
     "pod": _pod,
     "mute": lambda run, text: run.muted.add(text),
     "unmute": lambda run, text: run.muted.discard(text),
+    "queue": lambda run, text: run.queued.add(text),
+    "serve": lambda run, text: run.queued.discard(text),
+    "poll": _poll,
+    "rename": _rename,
+    "reload": _reload,
     "stall": _stall,
     "order": _order,
     "for": _order_for,
@@ -301,6 +387,7 @@ _WORDS: dict[str, Any] = {
     "verdict": _verdict,
     "weight": _weight,
     "events": _events,
+    "never": _never,
     "suspect:": _suspect,
     "nothing": lambda run, text: None,
 }
