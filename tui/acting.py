@@ -15,7 +15,7 @@ from core.control.client import ControlClient
 from core.errors import CommandRefused, PointsmanError
 from core.model import Action, Order, OrderResult
 from tui import describe
-from tui.orders import Proposal, changes, expected, inverse
+from tui.orders import Proposal, changes, inverse
 from tui.screens.confirm import Confirmed, ConfirmScreen
 
 if TYPE_CHECKING:
@@ -101,8 +101,10 @@ class Acting:
 
     def _order(self, proposal: Proposal, answer: Confirmed) -> Order:
         until = self._app.live().now + answer.seconds if answer.seconds else None
-        order = replace(proposal.order, why=answer.why, until=until, force=bool(proposal.preview.refused))
-        return expected(proposal.preview, order)
+        preview = proposal.preview
+        return replace(
+            proposal.order, why=answer.why, until=until, expected=preview.expected, force=bool(preview.refused)
+        )
 
     async def _again(self, old: Proposal, order: Order, answer: Confirmed, refusal: CommandRefused) -> Proposal:
         """The dialog once more: with what changed, or with the reason why it is refused as it stands."""

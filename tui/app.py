@@ -7,6 +7,7 @@ errors, nothing else. What the operator orders goes through :class:`tui.acting.A
 
 from __future__ import annotations
 
+import gc
 import getpass
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,6 +16,7 @@ from typing import ClassVar
 
 from textual.app import App
 from textual.binding import Binding
+from textual.command import CommandPalette
 from textual.dom import DOMNode
 from textual.notifications import SeverityLevel
 
@@ -55,7 +57,8 @@ class ConsoleApp(App[int]):
     CSS_PATH = "console.tcss"
     BINDINGS = keymap.bindings(keymap.APP)
     COMMANDS: ClassVar = {ConsoleCommands}
-    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-narrow"), (120, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - declared by App as an instance variable
+    ENABLE_COMMAND_PALETTE = False  # its own ctrl+p; the palette is opened by action_palette
     TITLE = "pointsman"
 
     def __init__(
@@ -114,9 +117,7 @@ class ConsoleApp(App[int]):
         state = (id(view.snapshot), int(view.now), view.stale, view.problem, int(view.retry_in or 0), view.events[-1:])
         if state != self._painted:
             self._painted = state
-            screen = self.console_screen
-            if screen.is_mounted:
-                screen.show(view)
+            self.console_screen.show(view)
 
     @property
     def console_screen(self) -> ConsoleScreen:
@@ -155,7 +156,7 @@ class ConsoleApp(App[int]):
             self.push_screen(HelpScreen(self.screen.active_bindings, self.settings.ascii))
 
     def action_palette(self) -> None:
-        self.action_command_palette()
+        self.push_screen(CommandPalette(placeholder="Search for a command", id="--command-palette"))
 
     def action_pause(self) -> None:
         self._paused = self.live() if self._paused is None else None
@@ -164,6 +165,10 @@ class ConsoleApp(App[int]):
     def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
         keys = ", ".join(sorted(f"{binding.id} ({binding.key})" for binding in clashed_bindings))
         self.toast(f"console.keys: a key is taken twice: {keys}", "warning")
+
+    def get_key_display(self, binding: Binding) -> str:
+        shown = super().get_key_display(binding)
+        return shown if shown.isascii() or not self.settings.ascii else binding.key
 
     # -- leaving ---------------------------------------------------------------------------------------------------
 
@@ -225,8 +230,16 @@ def run_console(
     the caller decides what then happens to it. With ``attached`` False the latter is the only way out.
     """
     app = ConsoleApp(client, console, attached=attached, commands=commands, who=_user())
+    calm_collector()
     result = app.run()
     return app.return_code or 0 if result is None else result
+
+
+def calm_collector() -> None:
+    """Take what is loaded by now out of the garbage collector's sight: a full collection over the modules of Textual and
+    pydantic holds the interpreter for 100 ms (measured), and with it the DNS thread of the same process."""
+    gc.collect()
+    gc.freeze()
 
 
 def _user() -> str:

@@ -20,6 +20,11 @@ def duration(seconds: float) -> str:
     return f"{days}d{whole // 3600 % 24:02}h" if days < 100 else f"{days}d"
 
 
+def coarse(seconds: float) -> str:
+    """As :func:`duration`, in whole minutes from one on."""
+    return duration(seconds).split("m")[0] + "m" if 60 <= seconds < 3600 else duration(seconds)
+
+
 def milliseconds(seconds: float | None) -> str:
     """An answer time: ``4.2ms``, ``38ms``, ``1.20s``."""
     if seconds is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from core.model import Event, Kind, SourceKind, Verdict
 from core.snapshot import AnswerView, AppView, CheckView, ClusterView, Membership, PodView, SourceView
 from tui import describe, rows
-from tui.glyphs import VERDICTS
+from tui.glyphs import STATES, VERDICTS
 from tui.text import EMPTY, Line, Span, Tone, fit, joined, line, wrap, wrapped
 
 EVENTS_SHOWN = 200
@@ -38,7 +38,7 @@ def head(cluster: ClusterView, now: float, stale: bool, width: int) -> list[Line
         line((" ".join(cluster.tags), Tone.MUTED)),
     ])  # fmt: skip
     lines = [first]
-    tone = Tone.MUTED if stale else Tone(rows.look_of(cluster).tone)
+    tone = Tone.MUTED if stale else Tone(STATES[cluster.state].tone)
     if cluster.cause:
         lines += wrapped("why   ", cluster.cause, width, tone)
     if by_hand := rows.override(cluster, now):

@@ -40,12 +40,12 @@ FIELDS = ("state", "tag", "app", "event", "cluster")
 def parse(text: str) -> Filter:
     terms = []
     for word in text.lower().split():
-        negated, word = word.startswith("!"), word.removeprefix("!")
-        field, _, value = word.partition(":")
+        wanted = word.removeprefix("!")
+        field, _, value = wanted.partition(":")
         if field not in FIELDS:
-            field, value = "", word
+            field, value = "", wanted
         if value:
-            terms.append(Term(field, value, negated))
+            terms.append(Term(field, value, word != wanted))
     return Filter(text.strip(), tuple(terms))
 
 

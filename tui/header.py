@@ -46,9 +46,10 @@ def _first(snapshot: Snapshot, view: View, width: int, read_only: bool) -> Line:
     right = line((f"{describe.rate(snapshot.dns.rate)} · ", Tone.MUTED), age, " ")
     counts = _counts(snapshot, view.stale)
     room = width - len(plain(left)) - len(plain(right)) - 4
-    while counts and len(plain(joined(counts))) > room:
-        counts.pop()
     middle = joined(counts)
+    while counts and len(plain(middle)) > room:
+        counts.pop()
+        middle = joined([*counts, line(("…", Tone.MUTED))])
     gap = max(1, width - len(plain(left)) - 3 - len(plain(middle)) - len(plain(right)))
     return (*left, ("   ", Tone.TEXT), *middle, (" " * gap, Tone.TEXT), *right)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 
 
 class Command(NamedTuple):
@@ -27,9 +27,9 @@ APP = (
     Command("fleet", "1", "fleet", "All clusters"),
     Command("dns", "2", "dns", "Names, their answers, and a line to ask", True),
     Command("events", "3", "events", "The history", True),
-    Command("palette", "colon,ctrl+p", "commands", "Command palette", True),
+    Command("palette", "colon,ctrl+p", "more", "Command palette", True),
     Command("pause", "p", "pause", "Freeze the view; the engine goes on"),
-    Command("undo", "U", "Undo", "Reverse your last order, with a dialog of its own"),
+    Command("undo", "U", "Undo", "Undo: reverse your last order, with a dialog of its own"),
     Command("leave", "q", "leave", "Leave the console", True),
     Command("leave_anywhere", "ctrl+q", "leave", "Leave the console, from an input line too", False, "leave", True),
 )
@@ -42,9 +42,9 @@ LINES = (
     Command("bottom", "G,end", "bottom", "Last line"),
 )
 VERBS = (
-    Command("drain", "D", "Drain", "No new clients: out of the answers, sessions go on", True),
-    Command("erase", "E", "Erase", "Out at once and everywhere, until restored by hand", True),
-    Command("restore", "R", "Restore", "Back under automatic control", True),
+    Command("drain", "D", "Drain", "Drain: no new clients, out of the answers, sessions go on", True),
+    Command("erase", "E", "Erase", "Erase: out at once and everywhere, until restored by hand", True),
+    Command("restore", "R", "Restore", "Restore: back under automatic control", True),
 )
 FLEET = (
     *VERBS,
@@ -78,7 +78,7 @@ MOVES = frozenset(c.id for c in LINES)
 IDS = frozenset(c.id for table in (APP, FLEET, CLUSTER, DNS, EVENTS, LINES) for c in table)
 
 
-def bindings(table: tuple[Command, ...]) -> list[Binding]:
+def bindings(table: tuple[Command, ...]) -> list[BindingType]:
     return [
         Binding(c.keys, c.action or c.id, c.label, show=c.shown, priority=c.priority, tooltip=c.help, id=c.id)
         for c in table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 
 from core.model import Action, Order, Override, Verdict
@@ -62,11 +62,6 @@ class Proposal:
     def lasting(self) -> bool:
         """Whether the order can end by itself."""
         return self.order.action in (Action.DRAIN, Action.ERASE)
-
-
-def expected(preview: Preview, order: Order) -> Order:
-    """The order as it is sent: with what the operator saw."""
-    return replace(order, expected=preview.expected)
 
 
 def changes(old: Proposal, new: Proposal) -> tuple[str, ...]:

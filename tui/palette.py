@@ -37,8 +37,8 @@ class ConsoleCommands(Provider):
             run = partial(app.run_action, binding.action, node)
             yield Entry(f"{binding.description} ({app.get_key_display(binding)})", tooltip or key, run)
         if not app.settings.read_only:
-            yield Entry("Freeze", "Stop all automatic changes; answers go on", app.action_freeze)
-            yield Entry("Thaw", "Automatic changes again", app.action_thaw)
+            yield Entry("Freeze automatic changes", "Stop all automatic changes; answers go on", app.action_freeze)
+            yield Entry("Thaw automatic changes", "Automatic changes again", app.action_thaw)
         for command in app.commands:
             yield Entry(command.name, command.help, partial(app.run_command, command))
         for theme in THEMES:

@@ -8,22 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from core.model import Action, Event, EventName, Verdict
+from core.model import Event, EventName, Verdict
 from core.snapshot import AppView, ClusterView, Snapshot
 from tui import describe
 from tui.filters import Filter, cluster_fields, event_fields, is_bad
-from tui.glyphs import STALE, STATES, Look
+from tui.glyphs import STALE, STATES
 from tui.text import Column, Line, Row, Span, Tone, joined, line, wrapped
 
 MEDIUM, WIDE = 104, 140
 
 
-def fleet_columns(width: int, names: int) -> tuple[Column, ...]:
-    """The columns that a screen of this width has room for; ``names`` is the length of the longest cluster name."""
+def fleet_columns(width: int, names: int, overrides: bool = False) -> tuple[Column, ...]:
+    """The columns that a screen of this width has room for; ``names`` is the length of the longest cluster name, and
+    ``overrides`` tells whether there is any to show."""
     wide = width >= WIDE
     columns = [
         Column("state", "STATE", 12),
-        Column("name", "CLUSTER", max(7, min(names, 28 if wide else 20 if width >= MEDIUM else 12))),
+        Column("name", "CLUSTER", max(8, min(names, 28 if wide else 20 if width >= MEDIUM else 12))),
         Column("internal", "INT", 6, True),
         Column("external", "EXT", 4, True),
     ]
@@ -31,8 +32,9 @@ def fleet_columns(width: int, names: int) -> tuple[Column, ...]:
     columns += [Column("dns", "DNS", 9), Column("p50", "P50", 6, True)]
     columns += [Column("p95", "P95", 6, True)] if width >= MEDIUM else []
     columns += [Column("since", "SINCE", 6, True)]
-    columns += [Column("tags", "TAGS", 12), Column("override", "OVERRIDE", 38)] if wide else []
-    return (*columns, Column("note", "CAUSE" if wide else "WHY", 0))
+    columns += [Column("tags", "TAGS", 12)] if wide else []
+    columns += [Column("override", "OVERRIDE", width // 4)] if wide and overrides else []
+    return (*columns, Column("note", "WHY", 0))
 
 
 def state(cluster: ClusterView, stale: bool) -> Span:
@@ -66,9 +68,9 @@ def override(cluster: ClusterView, now: float) -> str:
     if cluster.override is None:
         return ""
     order = cluster.override
-    verb = {Action.DRAIN: "drained", Action.ERASE: "erased"}.get(order.action, order.action.value)
-    left = "until restored" if order.until is None else f"{describe.duration(order.until - now)} left"
-    return " · ".join(part for part in (safe(cluster, now), f"{verb} by {order.who or '?'}", left, order.why) if part)
+    left = "until restored" if order.until is None else f"{describe.coarse(order.until - now)} left"
+    by_whom = f"{order.action.value} by {order.who or '?'}"
+    return " · ".join(part for part in (safe(cluster, now), by_whom, left, order.why) if part)
 
 
 def safe(cluster: ClusterView, now: float) -> str:
@@ -89,8 +91,8 @@ def returns(cluster: ClusterView, now: float) -> str:
 def fleet_row(cluster: ClusterView, columns: Iterable[Column], now: float, stale: bool) -> Row:
     by_hand = override(cluster, now)
     cause = " · ".join(part for part in (returns(cluster, now), cluster.cause) if part)
-    wide = any(column.id == "override" for column in columns)
-    note = cause if wide else " · ".join(part for part in (by_hand, cause) if part)
+    apart = any(column.id == "override" for column in columns)
+    note = cause if apart else " · ".join(part for part in (by_hand, cause) if part)
     look = STATES[cluster.state]
     if stale:
         note = f"last known: {look.word}" + (f" · {note}" if note else "")
@@ -106,7 +108,7 @@ def fleet_row(cluster: ClusterView, columns: Iterable[Column], now: float, stale
         "since": lambda: (describe.duration(now - cluster.since), Tone.MUTED),
         "tags": lambda: (" ".join(cluster.tags), Tone.MUTED),
         "override": lambda: (by_hand, Tone.HELD),
-        "note": lambda: (note, Tone.HELD if by_hand and not wide else Tone(look.tone) if look.bad else Tone.TEXT),
+        "note": lambda: (note, Tone.HELD if by_hand and not apart else Tone(look.tone) if look.bad else Tone.TEXT),
     }  # fmt: skip
     spans = (cells[column.id]() for column in columns)
     return Row(cluster.name, tuple((text, Tone.MUTED) for text, _ in spans) if stale else tuple(spans))
@@ -151,20 +153,20 @@ def select(snapshot: Snapshot, query: Filter, faults_only: bool, order: Order, r
 
 
 def app_line(app: AppView, cluster: str = "") -> Line:
-    """``svc1.net. → 192.0.2.10 192.0.2.11   2 of 3 in``."""
+    """``svc1.net.  out  2 of 3 →  192.0.2.10  192.0.2.11``; the addresses come last, they may be many."""
     inside = [m for m in app.memberships if m.in_dns]
     mine = next((m for m in app.memberships if m.cluster == cluster), None)
-    parts = [line((app.domain, Tone.ACCENT)), line(("→ ", Tone.MUTED), "  ".join(app.addresses) or "no address")]
-    parts.append(line((f"{len(inside)} of {len(app.memberships)} in", Tone.MUTED)))
-    if mine:
-        parts.append(line((f"{cluster} in {mine.share}%", Tone.OK) if mine.in_dns else (f"{cluster} out", Tone.HELD)))
+    parts = [line((app.domain, Tone.ACCENT))]
     if app.fail_open:
         parts.append(line((" FAIL-OPEN ", Tone.ALARM)))
-    return joined(parts)
+    if mine:
+        parts.append(line((f"in {mine.share}%", Tone.OK) if mine.in_dns else ("out", Tone.HELD)))
+    parts.append(line((f"{len(inside)} of {len(app.memberships)} →", Tone.MUTED)))
+    return joined([*parts, line("  ".join(app.addresses) or "no address")])
 
 
 def selected_lines(
-    snapshot: Snapshot, cluster: ClusterView, now: float, stale: bool, width: int, limit: int
+    snapshot: Snapshot, cluster: ClusterView, now: float, stale: bool, *, width: int, limit: int
 ) -> list[Line]:
     """The cluster under the cursor: state, whole cause, override, and what its names answer now."""
     head = joined([
@@ -242,7 +244,3 @@ def event_line(event: Event) -> Line:
 
 def matching(events: Iterable[Event], query: Filter) -> list[Event]:
     return [event for event in events if not query.terms or query.matches(event_fields(event))]
-
-
-def look_of(cluster: ClusterView) -> Look:
-    return STATES[cluster.state]

@@ -10,8 +10,9 @@ from textual.widgets import Footer, Input
 
 from tui import keymap
 from tui.feed import View
+from tui.glyphs import STALE
 from tui.header import header_lines
-from tui.text import Line
+from tui.text import Line, Tone, line
 from tui.widgets.lines import LineView
 
 if TYPE_CHECKING:
@@ -23,25 +24,34 @@ class ConsoleScreen(Screen[None]):
 
     AUTO_FOCUS = "#body"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._ready = False
+
     @property
     def console(self) -> ConsoleApp:
         return cast("ConsoleApp", self.app)
 
     def compose(self) -> ComposeResult:
-        header = self.pane("header", "strip")
-        header.can_focus = False
-        yield header
-        status = self.pane("status", "strip")
-        status.can_focus = False
-        yield status
+        yield self.pane("header", "strip")
+        yield self.pane("status", "strip")
         yield from self.body()
         yield Footer(compact=True, show_command_palette=False)
 
     def body(self) -> ComposeResult:
         raise NotImplementedError
 
-    def pane(self, id: str, classes: str | None = None) -> LineView:
-        return LineView(id=id, classes=classes, ascii_only=self.console.settings.ascii)
+    def pane(self, id: str, classes: str) -> LineView:
+        """A view of lines; only a ``column`` takes the focus, so that keys always go to what is being read."""
+        view = LineView(id=id, classes=classes, ascii_only=self.console.settings.ascii)
+        view.can_focus = classes == "column"
+        return view
+
+    def on_mount(self) -> None:
+        self._ready = True
+
+    def on_unmount(self) -> None:
+        self._ready = False
 
     def on_screen_resume(self) -> None:
         self.repaint()
@@ -51,17 +61,25 @@ class ConsoleScreen(Screen[None]):
 
     def repaint(self) -> None:
         """Paint what the console knows now, without waiting for the next tick."""
-        if self.is_mounted:
-            self.show(self.console.view())
+        self.show(self.console.view())
 
     def show(self, view: View) -> None:
-        """Paint a view: the header here, the rest in :meth:`paint`."""
-        self.set_strip("header", header_lines(view, self.size.width, self.console.settings.read_only))
+        """Paint a view, once there is something to paint on: the header here, the rest in :meth:`paint`."""
+        if not self._ready:
+            return
+        self.set_strip("header", header_lines(view, self.size.width - 2, self.console.settings.read_only))
         self.set_strip("status", self.status(view))
         self.paint(view)
 
     def paint(self, view: View) -> None:
         raise NotImplementedError
+
+    def document(self, view: View, lines: list[Line]) -> list[Line]:
+        """The lines as they are; greyed and under a banner when the engine is gone, never as the last green."""
+        if not view.stale:
+            return lines
+        banner = line((f" {STALE.word} ", Tone.ALARM), " what follows is only what was known last")
+        return [banner, *(tuple((text, Tone.MUTED) for text, _ in spans) for spans in lines)]
 
     def status(self, view: View) -> list[Line]:
         """Lines under the header that tell what is hidden or marked."""

@@ -56,5 +56,5 @@ class ClusterScreen(ConsoleScreen):
             *details.watches(cluster, view.now, width),
             *details.history(view.events, cluster.name),
         ]
-        left.set_lines(main if two else main + more)
-        right.set_lines(more if two else [])
+        left.set_lines(self.document(view, main if two else main + more))
+        right.set_lines(self.document(view, more) if two else [])

@@ -55,15 +55,14 @@ class ConfirmScreen(ModalScreen[Confirmed | None]):
                 yield Button("Cancel", id="cancel", compact=True)
                 verb = VERBS[proposal.order.action]
                 yield Button(f"Break the glass: {verb.lower()}" if refused else verb, id="go", compact=True)
-                yield Static(
-                    "Tab to go on · Esc: do nothing" if proposal.phrase else "y: do it · Esc: do nothing",
-                    id="hint",
-                    markup=False,
-                )
+                hint = "Tab to go on, Esc to do nothing" if proposal.phrase else "y to do it, Esc to do nothing"
+                yield Static(hint, id="hint", markup=False)
 
     def _field(self, id: str, label: str, prompt: str, value: str) -> ComposeResult:
         with Horizontal(classes="field"):
-            yield Static(clean(label, self._ascii), classes="label", markup=False)
+            static = Static(clean(label, self._ascii), classes="label", markup=False)
+            static.styles.width = max(8, len(f"type {self._proposal.phrase}")) + 2
+            yield static
             yield Input(value, placeholder=prompt, id=id, compact=True)
 
     def on_mount(self) -> None:

@@ -33,11 +33,10 @@ class DnsScreen(ConsoleScreen):
     def paint(self, view: View) -> None:
         if view.snapshot is None:
             return
-        lines = list(self._asked)
-        stale = [line((" STALE ", Tone.ALARM), " these are the last answers that were known")] if view.stale else []
+        lines: list[Line] = []
         for app in view.snapshot.apps:
             lines += details.app_lines(app, view.now, self.size.width - 4)
-        self.query_one("#body", LineView).set_lines(stale + lines)
+        self.query_one("#body", LineView).set_lines([*self._asked, *self.document(view, lines)])
 
     def status(self, view: View) -> list[Line]:
         if view.snapshot is None:

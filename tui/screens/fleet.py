@@ -40,8 +40,14 @@ class FleetScreen(ConsoleScreen):
     def grid(self) -> Grid:
         return self.query_one("#body", Grid)
 
+    def show(self, view: View) -> None:
+        if view.snapshot is not None:
+            order = rows.ORDERS[self._order]
+            self._fleet = rows.select(view.snapshot, self._query, self._faults_only, order, self._reverse)
+        super().show(view)
+
     def status(self, view: View) -> list[Line]:
-        fleet, marks = self._select(view.snapshot), self.grid.marks
+        fleet, marks = self._fleet, self.grid.marks
         parts = []
         if self._query.terms:
             parts.append(line(("filter ", Tone.MUTED), (self._query.text, Tone.ACCENT)))
@@ -59,24 +65,18 @@ class FleetScreen(ConsoleScreen):
             )
         return [joined(parts, " · ")] if parts else []
 
-    def _select(self, snapshot: Snapshot | None) -> rows.Fleet:
-        if snapshot is None:
-            return rows.Fleet((), 0, 0)
-        return rows.select(snapshot, self._query, self._faults_only, rows.ORDERS[self._order], self._reverse)
-
     def paint(self, view: View) -> None:
         snapshot = view.snapshot
         if snapshot is None:
             return
         grid = self.grid
-        self._fleet = self._select(snapshot)
         names = max((len(cluster.name) for cluster in snapshot.clusters), default=0)
         arrow, sorted_by = "↑" if self._reverse else "↓", rows.ORDERS[self._order].column
         columns = tuple(
             column._replace(title=fit(column.title + arrow, min(column.width, len(column.title) + 1)))
             if column.id == sorted_by
             else column
-            for column in rows.fleet_columns(self.size.width, names)
+            for column in rows.fleet_columns(self.size.width, names, any(c.override for c in snapshot.clusters))
         )
         known = frozenset(cluster.name for cluster in snapshot.clusters)
         if not grid.marks <= known:
@@ -91,7 +91,10 @@ class FleetScreen(ConsoleScreen):
             selected.set_lines([line(("Nothing matches.", Tone.MUTED))])
         else:
             width, room = selected.size.width, max(4, selected.size.height)
-            selected.set_lines(rows.selected_lines(snapshot, cluster, view.now, view.stale, width, room))
+            lines = rows.selected_lines(snapshot, cluster, view.now, view.stale, width=width, limit=room)
+            selected.set_lines(
+                [tuple((text, Tone.MUTED) for text, _ in spans) for spans in lines] if view.stale else lines
+            )
         newest = view.events[-max(1, tail.size.height) :]
         tail.set_lines([rows.event_line(event) for event in newest] or [line(("No events yet.", Tone.MUTED))])
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from textual.app import ComposeResult
+from textual.binding import ActiveBinding
 from textual.containers import Vertical
-from textual.screen import ActiveBinding, ModalScreen
+from textual.screen import ModalScreen
 
 from tui import keymap
 from tui.text import EMPTY, Line, Tone, fit, line
@@ -20,7 +21,7 @@ class HelpScreen(ModalScreen[None]):
 
     def __init__(self, bindings: Mapping[str, ActiveBinding], ascii_only: bool) -> None:
         super().__init__()
-        self._bindings = bindings
+        self._of = bindings
         self._ascii = ascii_only
 
     def compose(self) -> ComposeResult:
@@ -37,7 +38,7 @@ class HelpScreen(ModalScreen[None]):
 
     def help_lines(self) -> list[Line]:
         keys: dict[tuple[str, str], list[str]] = {}
-        for active in self._bindings.values():
+        for active in self._of.values():
             text = active.tooltip or active.binding.description
             if not text:
                 continue

@@ -39,14 +39,14 @@ class Grid(LineView):
         """The key under the cursor."""
         return self.rows[self.cursor].key if self.rows else None
 
-    def set_rows(self, columns: tuple[Column, ...], rows: Sequence[Row], titles: Line | None = None) -> int:
+    def set_rows(self, columns: tuple[Column, ...], rows: Sequence[Row]) -> int:
         """Show these rows; returns how many lines on the screen have to be drawn."""
         key, before, old = self.key, self.cursor, self.rows
         self.rows = tuple(rows)
         if columns != self.columns:
             self.columns = columns
             self.refresh()
-        self.set_lines((), (titles or self._titles(),))
+        self.set_lines((), (self._titles(),))
         if key is not None and not (self.cursor < len(self.rows) and self.rows[self.cursor].key == key):
             found = next((n for n, row in enumerate(self.rows) if row.key == key), None)
             self.cursor = max(0, min(before, len(self.rows) - 1)) if found is None else found
@@ -64,14 +64,12 @@ class Grid(LineView):
             if row.key in changed:
                 self.refresh_index(index)
 
-    def _cell_width(self, column: Column) -> int:
-        if column.width:
-            return column.width
-        taken = 2 + sum(c.width + 1 for c in self.columns if c.width)
-        return max(4, self.size.width - taken - 1)
+    def _widths(self) -> list[int]:
+        rest = self.line_width - 2 - sum(column.width + 1 for column in self.columns)
+        return [column.width or max(4, rest) for column in self.columns]
 
     def _titles(self) -> Line:
-        cells = (fit(column.title, self._cell_width(column), column.right) for column in self.columns)
+        cells = (fit(c.title, width, c.right) for c, width in zip(self.columns, self._widths(), strict=True))
         return (("  " + " ".join(cells), Tone.TITLE),)
 
     def line_at(self, index: int) -> tuple[Line, bool]:
@@ -79,10 +77,10 @@ class Grid(LineView):
         on_cursor = index == self.cursor
         gutter = ("▸" if on_cursor else " ") + ("◆" if row.key in self.marks else " ")
         spans: list[Span] = [(gutter, Tone.ACCENT)]
-        for column, (text, tone) in zip(self.columns, row.cells, strict=True):
-            spans.append((fit(text, self._cell_width(column), column.right), tone))
+        for column, width, (text, tone) in zip(self.columns, self._widths(), row.cells, strict=True):
+            spans.append((fit(text, width, column.right), tone))
             spans.append((" ", Tone.TEXT))
-        return tuple(spans), on_cursor
+        return tuple(spans[:-1]), on_cursor
 
     # -- moving ----------------------------------------------------------------------------------------------------
 

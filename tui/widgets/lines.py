@@ -21,7 +21,7 @@ from tui.text import EMPTY, Line, Tone, clean
 STRIPS_KEPT = 4096
 
 
-class LineView(ScrollView, can_focus=True):
+class LineView(ScrollView, can_focus=True, inherit_bindings=False):
     """Lines that can be scrolled; ``fixed`` of them stay at the top. Lines longer than the widget are cut off."""
 
     BINDINGS = keymap.bindings(keymap.LINES)
@@ -96,6 +96,11 @@ class LineView(ScrollView, can_focus=True):
         return len(self._lines)
 
     @property
+    def line_width(self) -> int:
+        """Cells of a line beside the scrollbar."""
+        return self.scrollable_content_region.width
+
+    @property
     def visible_lines(self) -> int:
         return max(0, self.size.height - len(self.fixed))
 
@@ -112,7 +117,7 @@ class LineView(ScrollView, can_focus=True):
         return self._strip(*self.line_at(index)) if index < self.line_count else self._strip(EMPTY, False)
 
     def _strip(self, spans: Line, cursor: bool) -> Strip:
-        width = self.size.width
+        width = self.line_width
         key = (spans, cursor, width)
         strip = self._strips.get(key)
         if strip is None:
@@ -120,7 +125,11 @@ class LineView(ScrollView, can_focus=True):
                 self._strips.clear()
             base = self._style("cursor") if cursor else self._style(Tone.TEXT)
             segments = [Segment(clean(text, self.ascii_only), self._span_style(tone, cursor)) for text, tone in spans]
-            strip = self._strips[key] = Strip(segments).adjust_cell_length(width, base)
+            strip = Strip(segments)
+            if strip.cell_length > width > 0:
+                more = Segment("~" if self.ascii_only else "…", self._span_style(Tone.MUTED, cursor))
+                strip = Strip([*strip.crop(0, width - 1), more])
+            strip = self._strips[key] = strip.adjust_cell_length(width, base)
         return strip
 
     def _span_style(self, tone: Tone, cursor: bool) -> Style:
