@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from core.model import Event, Kind, SourceKind, Verdict
+from core.model import Event, Kind, Phase, SourceKind, Verdict
 from core.snapshot import AnswerView, AppView, CheckView, ClusterView, Membership, PodView, SourceView
 from tui import describe, rows
 from tui.glyphs import STATES, VERDICTS
@@ -61,18 +61,21 @@ def why_chain(cluster: ClusterView, width: int) -> list[Line]:
 
 
 def matrix(cluster: ClusterView, width: int) -> list[Line]:
-    """Sources by kinds: the worst verdict of the checks in each cell."""
+    """Sources by kinds: the worst verdict of the checks in each cell, and of a node's pods in that of its containers."""
     kinds = [kind for kind in Kind if any(check.kind is kind for source in cluster.sources for check in source.checks)]
     names = max([6, *(len(source.name) for source in cluster.sources)])
     names = min(names, 18)
-    room = (width - names - 2) // max(1, len(kinds)) - 1
-    cells = [max(7, min(len(kind.value), room)) for kind in kinds]
+    cells = [max(7, len(kind.value)) for kind in kinds]
+    if names + 2 + sum(cells) + len(cells) > width:
+        cells = [7] * len(kinds)
     titles = " ".join(fit(kind.value, cell) for kind, cell in zip(kinds, cells, strict=True))
     lines: list[Line] = [line((f"{'':{names}}  {titles}", Tone.MUTED))] if kinds else []
     for source in cluster.sources:
         spans: list[Span] = [(fit(source.name, names) + "  ", Tone.TEXT)]
         for kind, cell in zip(kinds, cells, strict=True):
             found = [check.verdict for check in source.checks if check.kind is kind]
+            if kind is Kind.CONTAINERS:
+                found += [pod.verdict for pod in cluster.pods if pod.node == source.name]
             spans += [_cell(found, cell), (" ", Tone.TEXT)]
         lines.append(tuple(spans))
     return section("CHECKS", lines, "it has no checks")
@@ -92,7 +95,8 @@ def membership_line(member: Membership, label: str, names: int, now: float, widt
     tone = Tone.OK if member.in_dns and member.share == 100 else Tone.WARN if member.in_dns else Tone.HELD
     glyph = "●" if member.in_dns else "✖"
     left = f"{glyph} {fit(label, names)}  {place:8}"
-    middle = f" {member.phase.value:10} {describe.duration(now - member.since):>6}  "
+    phase = member.phase.value if member.in_dns or member.phase is not Phase.SERVING else "by hand"
+    middle = f" {phase:10} {describe.duration(now - member.since):>6}  "
     texts = wrap(member.why, width - len(left) - len(middle))
     first: Line = ((left, tone), (middle, Tone.MUTED), (texts[0], Tone.TEXT))
     hanging = " " * (len(left) + len(middle))

@@ -136,7 +136,8 @@ def dialog_lines(proposal: Proposal, width: int) -> list[Line]:
     lines += wrapped("", EFFECTS[order.action], width, Tone.MUTED)
     lines += [_target(cluster, proposal.snapshot.at) for cluster in proposal.targets]
     for cluster in proposal.targets:
-        if order.action is Action.RESTORE and is_bad(cluster):
+        told = any(cluster.name in warning for warning in preview.warnings)
+        if order.action is Action.RESTORE and is_bad(cluster) and not told:
             lines += wrapped("▲ ", still_fails(cluster), width, Tone.WARN)
     for warning in preview.warnings:
         lines += wrapped("▲ ", warning, width, Tone.WARN)
@@ -146,7 +147,7 @@ def dialog_lines(proposal: Proposal, width: int) -> list[Line]:
         for change in preview.changes:
             lines += _answer(change, min(names, 28), width)
     lines += _left_to_serve(preview)
-    if preview.safe_in > 0:
+    if preview.safe_in > 0 and any(set(change.before) - set(change.after) for change in preview.changes):
         lines.append(
             line(
                 ("caches ", Tone.MUTED),

@@ -18,7 +18,12 @@ class Recorder:
         self.results: list[Result] = []
         self.heard_at: list[tuple[SourceId, float]] = []
         self.statuses: list[SourceStatus] = []
+        self.ended = False
         self._news = asyncio.Event()
+
+    def end(self, _: object) -> None:
+        self.ended = True
+        self._news.set()
 
     def result(self, result: Result) -> None:
         self.results.append(result)
@@ -40,6 +45,7 @@ class Recorder:
                         seen += 1
                         if wanted(result):
                             return result
+                    assert not self.ended, "the worker ended by itself"
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
@@ -66,6 +72,7 @@ def words(result: Result) -> str:
 async def running(work: Callable[[ProbeSink, Clock], Coroutine[object, object, None]]) -> AsyncIterator[Recorder]:
     recorder = Recorder()
     task = asyncio.create_task(work(recorder, Clock()))
+    task.add_done_callback(recorder.end)
     try:
         yield recorder
     finally:

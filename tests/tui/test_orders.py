@@ -69,6 +69,13 @@ def test_restore_of_a_cluster_that_still_fails_says_so() -> None:
     held = Proposal(Order(Action.RESTORE, ("osaka",)), PREVIEW, (failing,), snapshot(failing))
     assert "osaka still fails (internal 8/9)" in body(held)
     assert "still fails" not in body(proposal(Action.RESTORE, "a"))
+    told = replace(held, preview=replace(PREVIEW, warnings=("osaka still fails, says the engine",)))
+    assert body(told).count("still fails") == 1
+
+
+def test_only_an_order_that_takes_an_address_out_waits_for_caches() -> None:
+    back = AnswerChange("svc1.net.", (), ("192.0.2.1",), False, 1, 3)
+    assert "cached" not in body(proposal(Action.RESTORE, "a", preview=replace(PREVIEW, changes=(back,), safe_in=5.0)))
 
 
 def test_hostile_words_in_a_dialog_stay_on_their_line() -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from textual.widgets import Input
 
 from core.errors import NotRunning
-from core.model import Action, Event, EventName
+from core.model import Action, Event, EventName, Verdict
 from core.snapshot import ClusterState
 from tests.tui.harness import console
 from tests.tui.scripted import NOW, ScriptedClient, fleet, history
 from tui import keymap
 from tui.app import EXIT_STOP, PaletteCommand
+from tui.details import matrix, membership_line
 from tui.screens.help import HelpScreen
 from tui.screens.leave import LeaveScreen
 from tui.text import plain
@@ -31,6 +34,23 @@ async def test_the_cluster_screen_shows_the_chain_the_checks_and_what_was_said()
             "containers routes", "✖ FAIL", "weight   0%  shop/web-1", "LAST RESULTS", "node1/containers  ×3",
             "container web is Exited (137)", "WATCHED BY", "bash · heard", "ITS EVENTS", "first clean answer",
         )  # fmt: skip
+
+
+def test_a_node_whose_pod_fails_is_not_shown_as_well() -> None:
+    osaka = fleet().clusters[1]
+    checks_well = tuple(
+        replace(source, checks=tuple(replace(check, verdict=Verdict.OK) for check in source.checks))
+        for source in osaka.sources
+    )
+    lines = [plain(spans) for spans in matrix(replace(osaka, sources=checks_well), 76)]
+    assert [line.split()[1] for line in lines if line.startswith(("node1", "node2"))] == ["✖", "●"]
+
+
+def test_a_drained_cluster_is_out_by_hand_and_not_serving() -> None:
+    member = replace(fleet().clusters[0].memberships[0], in_dns=False)
+    text = "\n".join(plain(spans) for spans in membership_line(member, "tokyo", 8, NOW, 76))
+    assert "by hand" in text
+    assert "serving" not in text
 
 
 async def test_a_narrow_cluster_screen_has_the_same_parts_one_under_the_other() -> None:

@@ -19,15 +19,19 @@ from core.probes.rounds import Answer, NoAnswer, Target, judge_error
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-async def _connected(host: str, port: int, kind: socket.SocketKind, protocol: int = 0) -> socket.socket:
-    """A connected socket to an address. A host name is resolved; one that is steered never gets here."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    family, _, _, _, address = found[0]
-    sock = socket.socket(family, kind, protocol)
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+async def _connected(address: str, port: int, kind: socket.SocketKind, protocol: int = 0) -> socket.socket:
+    """A connected socket to an IP address."""
+    sock = socket.socket(_family(address), kind, protocol)
     try:
         sock.setblocking(False)
-        await loop.sock_connect(sock, address)
+        if kind == socket.SOCK_STREAM:
+            await asyncio.get_running_loop().sock_connect(sock, (address, port))
+        else:  # sends nothing and takes no time; asyncio would look the address up, which fails for ICMP
+            sock.connect((address, port))
     except BaseException:
         sock.close()
         raise
@@ -55,7 +59,9 @@ class TcpTarget(Target):
 
 
 class DnsTarget(Target):
-    """Well when the router's DNS answers ``name`` with NOERROR and, where ``expect`` is an address, with that."""
+    """Well when the router's DNS answers ``name`` with NOERROR and, where ``expect`` is an address, with that.
+
+    Raises dns.exception.DNSException when ``name`` is none."""
 
     def __init__(self, host: str, port: int, name: str, expect: str) -> None:
         self._host, self._port = host, port
@@ -132,8 +138,7 @@ class IcmpTarget(Target):
                 return Answer(True, "echo reply")
 
     async def _open(self) -> socket.socket:
-        info = await asyncio.get_running_loop().getaddrinfo(self._host, 0, type=socket.SOCK_STREAM)
-        protocol = socket.IPPROTO_ICMPV6 if info[0][0] == socket.AF_INET6 else socket.IPPROTO_ICMP
+        protocol = socket.IPPROTO_ICMPV6 if _family(self._host) == socket.AF_INET6 else socket.IPPROTO_ICMP
         for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
             with contextlib.suppress(PermissionError):
                 sock = await _connected(self._host, 0, kind, protocol)

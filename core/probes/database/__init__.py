@@ -12,7 +12,7 @@ from pathlib import Path
 from core.clock import Clock
 from core.model import CheckId, Kind, SourceId, SourceKind
 from core.probes.database.command import CommandTarget
-from core.probes.database.judging import driver, limit, mask
+from core.probes.database.judging import mask
 from core.probes.database.mysql import MysqlTarget
 from core.probes.database.postgresql import PostgresTarget
 from core.probes.database.redis import RedisTarget
@@ -25,7 +25,6 @@ TARGETS: dict[str, Callable[[Database, str], HeldTarget]] = {
     "mysql": MysqlTarget,
     "redis": RedisTarget,
 }
-DRIVERS = {"postgresql": "asyncpg", "mysql": "aiomysql", "redis": "redis"}
 
 
 async def worker(settings: Settings, cluster: Cluster, database: Database, sink: ProbeSink, clock: Clock) -> None:
@@ -35,19 +34,6 @@ async def worker(settings: Settings, cluster: Cluster, database: Database, sink:
     await ask_forever(target, Pace(check, database.interval, database.timeout), sink, clock)
 
 
-def problem(database: Database) -> str | None:
-    """What keeps this database from being asked at all: a missing driver, no dsn, a limit that is none. Reads dsn_file."""
-    try:
-        limit(database.max_connections, None)
-        if database.kind == "command":
-            return None if database.command else "kind command needs a command"
-        driver(DRIVERS[database.kind])
-        read_dsn(database)
-    except NoAnswer as error:
-        return str(error)
-    return None
-
-
 def read_dsn(database: Database) -> str:
     """The dsn of the settings or of its file. NoAnswer where there is none that can be read."""
     if not database.dsn_file:
@@ -55,7 +41,7 @@ def read_dsn(database: Database) -> str:
             raise NoAnswer("no dsn and no dsn_file")
         return database.dsn.get_secret_value()
     try:
-        return Path(database.dsn_file).expanduser().read_text(encoding="utf-8").strip()
+        return Path(database.dsn_file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise NoAnswer(f"dsn_file {database.dsn_file}: {getattr(error, 'strerror', None) or 'not text'}") from error
 

@@ -35,17 +35,10 @@ def mask(text: str, dsn: str) -> str:
 
 
 def limit(setting: int | str, available: int | None) -> int | None:
-    """The number of connections that is still well; None where a share is set and the server's own limit is not known.
-
-    ConfigError is raised by nobody here: what is neither a number nor a share has no limit that could be kept.
-    """
-    text = str(setting).strip()
-    if text.isdecimal():
-        return int(text)
-    match = re.fullmatch(r"(\d{1,3})\s*%", text)
-    if not match:
-        raise NoAnswer(f"max_connections is neither a number nor a share: {text!r}")
-    return None if available is None else available * int(match[1]) // 100
+    """The number of connections that is still well; None where a share is set and the server's own limit is not known."""
+    if isinstance(setting, int):
+        return setting
+    return None if available is None else available * int(setting.rstrip("%")) // 100
 
 
 def judge(database: Database, used: int, available: int | None) -> Answer:

@@ -24,7 +24,7 @@ __all__ = ["machine_checks", "node_checks"]
 
 
 def node_checks(settings: Settings, cluster: Cluster, node: Node) -> list[Check]:
-    """The checks of one worker node. ConfigError when a setting cannot be used (a regular expression).
+    """The checks of one worker node.
 
     ``node.checks`` takes the place of ``detection.checks``; a command of a kind takes the place of the kind's own check.
     """

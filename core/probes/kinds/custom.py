@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Sequence
 
-from core.errors import ConfigError
 from core.model import CheckId, Verdict
 from core.probes.check import Judgement, Output
 from core.probes.kinds.base import Base, Schedule
@@ -23,12 +22,7 @@ class CommandCheck(Base):
     def __init__(self, check: CheckId, times: Schedule, custom: CustomCheck) -> None:
         super().__init__(check, times)
         self._custom = custom
-        try:
-            self._pattern = re.compile(custom.matches)
-        except re.error as error:
-            raise ConfigError(
-                f"{check.source}: command {custom.name}: matches is not a regular expression: {error}"
-            ) from error
+        self._pattern = re.compile(custom.matches)
 
     def judge(self, output: Output) -> Sequence[Judgement]:
         name, expected = self._custom.name, self._custom.exit_code
@@ -62,7 +56,7 @@ class CommandCheck(Base):
             if not values:
                 return None
             found = [_at(value, path) for value in values]
-            if not any(value is not None and wanted in ("", value) for value in found):
+            if not any(value == wanted for value in found):
                 present = next((value for value in found if value is not None), None)
                 return f"has {path} = {present}, not {wanted}" if present is not None else f"has no {path}"
         return ""

@@ -31,24 +31,20 @@ class MachineCheck(Base):
 
     def judge(self, output: Output) -> Sequence[Judgement]:
         reason = failed(output)
-        text = clean(output.stdout)
-        rows = {name: (number, state) for number, name, state in _ROW.findall(text)}
-        whole = bool(_HEADER.search(text)) and not output.truncated
-        return [self._judge(domain, reason, text, rows, whole) for domain in self._domains]
+        _, *below = _HEADER.split("" if reason else clean(output.stdout), maxsplit=1)
+        states = {name: state for _, name, state in _ROW.findall("".join(below))}
+        # Whoever stands in a line that cannot be read is not missing.
+        unread = [line for line in "".join(below).splitlines() if line.strip() and not _ROW.match(line)]
+        if not reason and (not below or unread or output.truncated):
+            reason = "the list of machines cannot be read as a whole"
+        return [self._judge(domain, states.get(domain), reason) for domain in self._domains]
 
-    def _judge(
-        self, domain: str, reason: str | None, text: str, rows: dict[str, tuple[str, str]], whole: bool
-    ) -> Judgement:
+    def _judge(self, domain: str, state: str | None, reason: str | None) -> Judgement:
         name = f"virtual machine {domain}"
-        if reason:
-            verdict, said = Verdict.UNKNOWN, f"{name}: virsh: {reason}"
-        elif not _HEADER.search(text):
-            verdict, said = Verdict.UNKNOWN, f"{name}: not a list of machines"
-        elif domain in rows:
-            state = rows[domain][1]
+        if state:
             verdict, said = Verdict.OK if state == "running" else Verdict.FAIL, f"{name} is {state}"
-        elif not whole or re.search(rf"(?<!\S){re.escape(domain)}(?!\S)", text):
-            verdict, said = Verdict.UNKNOWN, f"{name}: its line cannot be read"
+        elif reason:
+            verdict, said = Verdict.UNKNOWN, f"{name}: virsh: {reason}"
         else:
             verdict, said = Verdict.FAIL, f"{name} is not defined here"
         return Judgement(CheckId(self.id.source, Kind.MACHINE, domain), verdict, printable(said))
