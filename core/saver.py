@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 
 from core.clock import Clock
 from core.errors import PointsmanError
@@ -19,6 +20,8 @@ from core.store import Batch, Store
 
 RETRY = 1.0
 SLOW = 1.0
+LOOK = 5.0
+"""Seconds without a write until one of nothing tells whether the store is still there."""
 EVENTS_KEPT = 10_000
 
 
@@ -60,7 +63,9 @@ class Saver:
     async def run(self) -> None:
         try:
             while True:
-                await self._work.wait()
+                with suppress(TimeoutError):  # not wait_for: Python 3.11's swallows a cancel that comes with the work
+                    async with asyncio.timeout(LOOK):
+                        await self._work.wait()
                 self._work.clear()
                 if not await self._write():
                     await asyncio.sleep(RETRY)

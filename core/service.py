@@ -12,6 +12,7 @@ from core import preview as previews
 from core import views
 from core.clock import Clock
 from core.engine import Engine
+from core.errors import CommandRefused
 from core.model import Action, Event, Order, OrderResult
 from core.records import RecordTable
 from core.snapshot import AnswerView, DnsStats, Preview, Snapshot, Update
@@ -94,13 +95,16 @@ class Service:
         state = self._engine.state
         unknown = [cluster for cluster in without if cluster not in state.world.clusters]
         if unknown:
-            raise ValueError(f"no cluster named {', '.join(unknown)}")
+            raise CommandRefused(f"no cluster named {', '.join(unknown)}")
         table = state.table
         if without:
             order = Order(Action.ERASE, without, "as if", force=True)
             state = step(state, order, self._clock.now())[0]
             table = state.table
-        answer = self._dns.ask(name, qtype, table if without else None)
+        try:
+            answer = self._dns.ask(name, qtype, table if without else None)
+        except ValueError as error:
+            raise CommandRefused(str(error)) from error
         domain = name.lower().rstrip(".") + "."
         app = state.world.apps.get(domain)
         members = tuple(views.membership(state, domain, cluster) for cluster in app.clusters) if app else ()

@@ -69,6 +69,7 @@ class Store:
         self._writer = writer
         self._reader = reader
         self._keep_events = keep_events
+        self._inode = (directory / "state.db").stat().st_ino
         self._turn = asyncio.Lock()
         self._unfinished = False
         self._synced = False
@@ -132,11 +133,23 @@ class Store:
                 self._unfinished = True
                 await self._transaction(batch)
                 self._unfinished = False
+                if not await asyncio.to_thread(self._is_there):
+                    raise StoreError(
+                        f"state in {self._directory}: state.db was removed or replaced under the running process;"
+                        " put it back, or restart to begin anew"
+                    )
             except sqlite3.Error as error:
                 raise StoreError(f"state in {self._directory}: {_reason(error, self._directory)}") from error
         self._writes += 1
         if self._writes % _CHECKPOINT_EVERY == 0:
             self._checkpoint_due.set()
+
+    def _is_there(self) -> bool:
+        """SQLite writes on into a file that has no name any more, and nobody would ever read it."""
+        try:
+            return (self._directory / "state.db").stat().st_ino == self._inode
+        except OSError:
+            return False
 
     async def close(self) -> None:
         """Close the files and give the directory free. Whatever was written is kept, also if this is given up."""

@@ -114,7 +114,7 @@ def check(
     if not probe:
         return 0
     results: list[Result] = asyncio.run(import_module("core.app").probe_once(settings, PROBE_WITHIN))
-    rows = [_outcome(result) for result in results]
+    rows = sorted(map(_outcome, results), key=lambda row: (row[1] is not Verdict.OK, row))  # what is wrong comes last
     say("", *table(("CHECK", "VERDICT", "TOOK", "SAID"), rows))
     return int(any(verdict is not Verdict.OK for _, verdict, *_ in rows))
 

@@ -35,7 +35,10 @@ class ControlClient(Protocol):
         ...
 
     async def answers(self, name: str, qtype: str = "A", without: tuple[str, ...] = ()) -> AnswerView:
-        """What DNS answers now, or would answer were the clusters in ``without`` erased."""
+        """What DNS answers now, or would answer were the clusters in ``without`` erased.
+
+        Raises CommandRefused for what is no domain name, no type or no cluster.
+        """
         ...
 
     async def reload(self) -> str:
