@@ -63,8 +63,9 @@ class Saver:
     async def run(self) -> None:
         try:
             while True:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._work.wait(), LOOK)
+                with suppress(TimeoutError):  # not wait_for: Python 3.11's swallows a cancel that comes with the work
+                    async with asyncio.timeout(LOOK):
+                        await self._work.wait()
                 self._work.clear()
                 if not await self._write():
                     await asyncio.sleep(RETRY)

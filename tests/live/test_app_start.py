@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import require
-from tests.live.app_program import CONFIG, Done, pointsman, program, written
+from tests.live.app_program import CONFIG, pointsman, program, written
 
 pytestmark = pytest.mark.live
 NODE = """
@@ -182,11 +182,8 @@ def test_a_socket_left_by_a_killed_process_makes_way(tmp_path: Path) -> None:
         assert it.command("status").code == 0
 
 
-# --- check ------------------------------------------------------------------------------------------------------------
-
-
-def test_nothing_is_started_with_a_demo_directory_of_somebody_else(tmp_path: Path) -> None:
+def test_a_demo_in_the_place_of_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    done: Done = pointsman(tmp_path, "demo", "--headless", "--dir", str(tmp_path / "file"), "--dns-port", "0")
+    done = pointsman(tmp_path, "demo", "--headless", "--dir", str(tmp_path / "file"), "--dns-port", "0")
     assert done.code == 1
     assert done.refusal == f"pointsman: {tmp_path}/file: File exists\n"
