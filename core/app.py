@@ -260,7 +260,6 @@ def _with_console(part: Part, settings: Settings, commands: Sequence[Extra]) -> 
     try:
         started.wait()
         if "service" in found:
-<<<<<<< HEAD
             client = LocalClient(found["service"], found["loop"])
             extras = [PaletteCommand(*extra) for extra in commands]
             left = run_console(client, settings.console, attached=False, commands=extras)
@@ -268,14 +267,6 @@ def _with_console(part: Part, settings: Settings, commands: Sequence[Extra]) -> 
                 sys.stderr.write("pointsman: the console ended by a defect; DNS goes on, Ctrl-C stops it\n")
                 with suppress(KeyboardInterrupt):
                     thread.join()
-=======
-            run_console(
-                LocalClient(found["service"], found["loop"]),
-                settings.console,
-                attached=False,
-                commands=[PaletteCommand(*extra) for extra in commands],
-            )
->>>>>>> refs/heads/failures
     finally:
         if "loop" in found:
             with suppress(RuntimeError):  # it has ended by itself
