@@ -24,7 +24,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -180,12 +180,20 @@ class Demo:
         return asyncio.run(ask())
 
 
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free for UDP and for TCP."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+            udp.bind(("127.0.0.1", 0))
+            with suppress(OSError):
+                tcp.bind(udp.getsockname())
+                return int(udp.getsockname()[1])
+
+
 @contextmanager
 def demo(environment: Mapping[str, str]) -> Iterator[Demo]:
     """``pointsman demo --headless``, as a process of its own, ready. Ends the program when it does not come up."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="pointsman-bench-") as scratch:
         command = [sys.executable, "-m", "core.cli", "demo", "--headless", "--dir", scratch, "--dns-port", str(port)]
         log = Path(scratch, "stderr")
@@ -200,7 +208,7 @@ def demo(environment: Mapping[str, str]) -> Iterator[Demo]:
             yield Demo(Path(scratch), port, process.pid)
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def percentile(values: list[float], share: float) -> float:

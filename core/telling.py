@@ -16,12 +16,12 @@ def tell_check(check: CheckId, before: CheckState, after: CheckState, journal: J
     """A first bad result is a fault seen; a verdict that flips is an anomaly, a recovery or a silence."""
     fields: dict[str, Any] = {"cluster": check.cluster, "evidence": f"{check}: {after.said}"}
     if after.outcome is Outcome.BAD and after.run == 1 and before.verdict is not Verdict.FAIL:
-        journal.emit(EventName.FAULT_SEEN, at=after.run_since, cause=check.kind, **fields)
+        journal.emit(EventName.FAULT_SEEN, at=after.fault_at, cause=check.kind, **fields)
     if before.verdict is after.verdict and before.at:
         return
     if after.verdict is Verdict.FAIL:
         if check.kind in INTERNAL_KINDS:
-            journal.emit(EventName.INTERNAL_ANOMALY, at=after.at, cause=check.kind, fault_at=after.run_since, **fields)
+            journal.emit(EventName.INTERNAL_ANOMALY, at=after.at, cause=check.kind, fault_at=after.fault_at, **fields)
     elif after.verdict is Verdict.OK and before.at and before.verdict is not Verdict.OK:
         journal.emit(EventName.RECOVERED, at=after.at, cause=check.kind, **fields)
     journal.save(f"check/{check}", (check, after))
@@ -48,7 +48,7 @@ def tell_pods(before: Mapping[PodKey, PodState], after: Mapping[PodKey, PodState
             else f"{pod.node}: {pod.check.said}",
         }
         if pod.check.verdict is Verdict.FAIL:
-            began = pod.check.run_since
+            began = pod.check.fault_at
             journal.emit(EventName.FAULT_SEEN, at=began, cause="containers", **fields)
             journal.emit(EventName.INTERNAL_ANOMALY, at=pod.check.at, cause="containers", fault_at=began, **fields)
             journal.emit(EventName.POD_DETACHED, cause="weight 0 %", fault_at=began, **fields)

@@ -13,6 +13,7 @@ from core.detection.pods import PodState
 from core.model import (
     INTERNAL_KINDS,
     Action,
+    Cause,
     CheckId,
     EventName,
     Kind,
@@ -126,6 +127,7 @@ def _cluster(state: State, plan: ClusterPlan, heard: Heard) -> ClusterView:
     standings = [state.standings.get((app.domain, name), SERVING) for app in plan.apps]
     override = state.overrides.get(name)
     word = _word(state, plan, found, assessment, members, standings)
+    causes = (*assessment.causes, *assessment.apps.values())
     internal = [check for check in found.checks.items() if check[0].kind in INTERNAL_KINDS]
     external = [check for check in found.checks.items() if check[0].kind is Kind.CONFIRM]
     pod_checks = [pod.check for pod in found.pods.values()]
@@ -139,7 +141,7 @@ def _cluster(state: State, plan: ClusterPlan, heard: Heard) -> ClusterView:
         name=name,
         state=word,
         cause=_cause(word, override, assessment, standings, found),
-        since=_since(word, override, standings, found) or heard.since,
+        since=_since(word, override, standings, found, causes) or heard.since,
         revision=state.revisions.get(name, 0),
         addresses=plan.cluster.addresses,
         tags=plan.cluster.tags,
@@ -174,10 +176,9 @@ def _word(
 ) -> Word:
     override = state.overrides.get(plan.cluster.name)
     phases = {standing.phase for standing in standings}
-    abnormal = bool(assessment.causes) or any(app.domain in assessment.apps for app in plan.apps)
     if override:
         return _OUT[override.action]
-    if abnormal and any(member.in_dns for member in members) and Phase.ERASED not in phases:
+    if any(member.in_dns and assessment.against(member.domain) for member in members):
         return Word.ABNORMAL if state.round_over else Word.STARTING
     for word, phase in _PHASE_OF.items():
         if phase in phases:
@@ -215,11 +216,15 @@ def _cause(
     return next(iter([*bad_pods, *unclear]), "")
 
 
-def _since(word: Word, override: Override | None, standings: list[Standing], found: ClusterState) -> float:
+def _since(
+    word: Word, override: Override | None, standings: list[Standing], found: ClusterState, causes: Sequence[Cause]
+) -> float:
     if override:
         return override.since
     if word in {Word.DEGRADED, Word.SILENT} and found.quiet:
         return min(found.quiet.values())
+    if word is Word.ABNORMAL and causes:
+        return min(cause.fault_at for cause in causes)
     phase = _PHASE_OF.get(word)
     return max((standing.since for standing in standings if phase in {None, standing.phase}), default=0.0)
 
@@ -295,6 +300,19 @@ def _why_chain(
     state: State, name: str, assessment: Assessment, members: tuple[Membership, ...], heard: Heard
 ) -> tuple[WhyStep, ...]:
     """check → verdict → decision → answer, of the newest incident, or of how things stand (spec S31)."""
+    override = state.overrides.get(name)
+    if override:
+        words = f"{override.action} by {override.who}" + (f": {override.why}" if override.why else "")
+        out = ", ".join(member.domain for member in members if not member.in_dns)
+        return (WhyStep("decision", words, override.since), WhyStep("answer", f"out of {out}", override.since))
+    held = next((m for m in members if m.in_dns and assessment.against(m.domain)), None)
+    cause = assessment.against(held.domain) if held else None
+    if held and cause:
+        return (
+            WhyStep("check", f"{cause.where}: {cause.said}", cause.fault_at, 0.0),
+            WhyStep("verdict", cause.rule.replace("_", " "), cause.fault_at, 0.0),
+            WhyStep("decision", held.why, 0.0),
+        )
     incident = state.incidents.get(name)
     if incident is None:
         words = f"internal {assessment.internal}, external {assessment.external}"

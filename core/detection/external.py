@@ -59,7 +59,7 @@ def assess(world: World, name: str, state: ClusterState, before: Assessment) -> 
 def _failed(state: ClusterState) -> Iterator[Cause]:
     for check, found in state.checks.items():
         if found.verdict is Verdict.FAIL and check.kind in INTERNAL_KINDS:
-            yield Cause("internal_anomaly", str(check), found.said, found.run_since)
+            yield Cause("internal_anomaly", str(check), found.fault_said, found.fault_at)
 
 
 def _confirm(world: World, plan: ClusterPlan, state: ClusterState) -> Iterator[Cause]:
@@ -70,7 +70,7 @@ def _confirm(world: World, plan: ClusterPlan, state: ClusterState) -> Iterator[C
     if found is None or confirm is None:
         return
     if found.verdict is Verdict.FAIL:
-        yield Cause("external_anomaly", str(check), found.said, found.run_since)
+        yield Cause("external_anomaly", str(check), found.fault_said, found.fault_at)
     elif found.outcome is Outcome.SILENT and found.missed >= confirm.fall:
         yield Cause(SILENCE, str(check), found.said, found.run_since)
 

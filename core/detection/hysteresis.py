@@ -32,7 +32,8 @@ class Outcome(StrEnum):
 class CheckState:
     """Where one check stands. ``run_since`` is the instant of the run's first result, or the sign that led to it; ``bad``
     and ``missed`` are the results since the last good one that were bad, and that were not good: silence between two bad
-    ones undoes nothing.
+    ones undoes nothing. ``fault_at`` and ``fault_said`` are the first sign and the newest words of the trouble: they stay
+    while the verdict is FAIL, whatever comes after.
     """
 
     verdict: Verdict = Verdict.UNKNOWN
@@ -45,6 +46,8 @@ class CheckState:
     took: float = 0.0
     bad: int = 0
     missed: int = 0
+    fault_at: float = 0.0
+    fault_said: str = ""
 
 
 def absorb(state: CheckState, result: Result, fall: int, rise: int) -> CheckState:
@@ -63,6 +66,10 @@ def absorb(state: CheckState, result: Result, fall: int, rise: int) -> CheckStat
         verdict = Verdict.OK
     elif outcome is Outcome.BAD and bad >= fall:
         verdict = Verdict.FAIL
+    in_trouble = state.verdict is Verdict.FAIL or state.bad > 0
+    fault_at, fault_said = state.fault_at, state.fault_said
+    if outcome is Outcome.BAD:
+        fault_at, fault_said = fault_at if in_trouble else began, said
     return CheckState(
         verdict=verdict,
         since=state.since if verdict is state.verdict and state.at else result.at,
@@ -74,6 +81,8 @@ def absorb(state: CheckState, result: Result, fall: int, rise: int) -> CheckStat
         took=result.took,
         bad=bad,
         missed=0 if good else state.missed + 1,
+        fault_at=fault_at,
+        fault_said=fault_said,
     )
 
 

@@ -81,9 +81,9 @@ def judge(app: App, rules: tuple[PodRule, ...], known: Pods, before: Cause | Non
         return None
     share = f"{well} of {total} pods of {app.domain} well, {app.min_healthy} % wanted"
     if bad:
-        first = min(bad, key=lambda pod: pod.check.run_since)
+        first = min(bad, key=lambda pod: pod.check.fault_at)
         where = f"{first.node}/{Kind.CONTAINERS}"
-        return Cause("internal_anomaly", where, f"{first.check.said}; {share}", first.check.run_since)
+        return Cause("internal_anomaly", where, f"{first.check.fault_said}; {share}", first.check.fault_at)
     at = before.fault_at if before and before.where == MISSING else known.at
     return Cause("internal_anomaly", MISSING, f"missing: {', '.join(missing)}; {share}", at)
 

@@ -41,6 +41,7 @@ def findings(settings: Settings, clusters: frozenset[str]) -> Iterator[Finding]:
     yield from _repeated(settings)
     yield from _listeners(settings)
     yield from _limits(settings)
+    yield from _not_yet(settings)
     weights = {cluster.name: cluster.weight for cluster in settings.cluster}
     for index, app in enumerate(settings.app):
         yield from _app(("app", index), app, weights, clusters)
@@ -49,6 +50,22 @@ def findings(settings: Settings, clusters: frozenset[str]) -> Iterator[Finding]:
         yield from _sources(("cluster", index), cluster)
         for number, database in enumerate(cluster.database):
             yield from _database(("cluster", index, "database", number), database)
+
+
+def _not_yet(settings: Settings) -> Iterator[Finding]:
+    """What can be written already and is not carried out by this version."""
+    written: list[tuple[Loc, object]] = [
+        (("alerts", "command"), settings.alerts.command),
+        (("alerts", "webhook"), settings.alerts.webhook),
+        (("dns", "workers"), settings.dns.workers > 1),
+    ]
+    for index, zone in enumerate(settings.zone):
+        written += [(("zone", index, "transfer_to"), zone.transfer_to), (("zone", index, "tsig"), zone.tsig)]
+    for index, cluster in enumerate(settings.cluster):
+        written.append((("cluster", index, "router", "kind"), cluster.router.kind != "none"))
+    for loc, value in written:
+        if value:
+            yield Finding(loc, "is read, and not carried out by this version", note=True)
 
 
 def _repeated(settings: Settings) -> Iterator[Finding]:
@@ -128,7 +145,11 @@ def _app(loc: Loc, app: App, weights: Mapping[str, int], clusters: frozenset[str
         if known and not any(app.weights.get(name, weights.get(name)) for name in known):
             yield Finding((*loc, "weights" if app.weights else "policy"), "every weight is 0, and 0 means never (S35)")
     elif app.weights:
-        yield Finding((*loc, "weights"), f'count only with policy = "weighted", and this is "{app.policy}"', note=True)
+        yield Finding(
+            (*loc, "weights"),
+            f'give shares only with policy = "weighted", and this is "{app.policy}"; 0 means never all the same (S35)',
+            note=True,
+        )
     if not app.pods:
         yield Finding((*loc, "pods"), "no pods are named: containers are not checked for this app", note=True)
 

@@ -71,7 +71,9 @@ def _idle(state: State, order: Order, now: float) -> Refusal | None:
     if order.action is Action.RESTORE:
         idle = [name for name in order.clusters if not _is_out(state, name)]
         if idle:
-            return f"{', '.join(idle)}: nothing to restore, serving under automatic control", _revision(state, order)
+            return f"{', '.join(idle)}: nothing to restore, in the answers under automatic control", _revision(
+                state, order
+            )
     return None
 
 
@@ -95,6 +97,6 @@ def _last_one(state: State, order: Order, now: float) -> Refusal | None:
 
 def _is_out(state: State, cluster: str) -> bool:
     return cluster in state.overrides or any(
-        state.standings.get((app.domain, cluster), SERVING).phase is not Phase.SERVING
+        state.standings.get((app.domain, cluster), SERVING).phase in {Phase.ERASED, Phase.RECOVERING}
         for app in state.world.clusters[cluster].apps
     )

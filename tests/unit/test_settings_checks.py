@@ -177,7 +177,9 @@ def test_a_database_whose_driver_is_not_installed_is_told_what_to_install(
     ("text", "note"),
     [
         ("ssh.insecure_accept_any_host_key = true", "ssh.insecure_accept_any_host_key: any machine can pose as a node"),
-        (APP + "weights = { a = 1 }\n" + CLUSTERS, "app[0].weights: count only with"),
+        ("dns.workers = 2", "dns.workers: is read, and not carried out by this version"),
+        ('alerts.command = "true"', "alerts.command: is read, and not carried out"),
+        (APP + "weights = { a = 1 }\n" + CLUSTERS, "app[0].weights: give shares only with"),
         (
             cluster("").replace("confirm.kind", "#") + '[[cluster.node]]\nname="n"\nlocal=true',
             "cluster[0].confirm: no confirmation",

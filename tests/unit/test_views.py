@@ -95,3 +95,23 @@ def test_restoring_a_cluster_that_still_fails_is_said_before(run: Run) -> None:
     run.changed(run.check("a/n1/routes"), "bad", "no rules")
     warned = preview(run.state, Order(Action.RESTORE, ("a",), "alice"), run.now)
     assert any("still fails" in warning and "no rules" in warning for warning in warned.warnings)
+
+
+def test_a_cluster_that_is_down_and_answered_all_the_same_is_abnormal(run: Run) -> None:
+    for name in ("a", "b", "c"):
+        run.changed(run.check(f"{name}/n1/routes"), "bad", "no rules")
+    assert all(seen(run, name).state is ClusterState.ABNORMAL for name in ("a", "b", "c"))
+    assert "fail-open" in seen(run, "a").memberships[0].why
+
+
+def test_the_cause_keeps_the_words_of_the_failure_until_it_is_over(run: Run) -> None:
+    run.changed(run.check("a/n1/routes"), "bad", "no rules")
+    run.changed(run.check("a/n1/routes"), "good", "12 rules")
+    assert seen(run, "a").cause == "a/n1/routes: no rules"
+    assert seen(run, "a").state is ClusterState.ERASED
+
+
+def test_the_chain_of_a_cluster_held_by_hand_is_its_override(run: Run) -> None:
+    run.changed(run.check("a/n1/routes"), "bad", "no rules")
+    run.feed(Order(Action.ERASE, ("a",), "alice", "look at it"))
+    assert [step.said for step in seen(run, "a").why][0] == "erase by alice: look at it"
