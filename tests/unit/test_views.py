@@ -114,4 +114,4 @@ def test_the_cause_keeps_the_words_of_the_failure_until_it_is_over(run: Run) -> 
 def test_the_chain_of_a_cluster_held_by_hand_is_its_override(run: Run) -> None:
     run.changed(run.check("a/n1/routes"), "bad", "no rules")
     run.feed(Order(Action.ERASE, ("a",), "alice", "look at it"))
-    assert [step.said for step in seen(run, "a").why][0] == "erase by alice: look at it"
+    assert seen(run, "a").why[0].said == "erase by alice: look at it"
