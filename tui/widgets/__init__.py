@@ -1,0 +1,1 @@
+"""Widgets that paint line by line, and only what has changed."""
