@@ -33,7 +33,7 @@ class CheckState:
     """Where one check stands. ``run_since`` is the instant of the run's first result, or the sign that led to it; ``bad``
     and ``missed`` are the results since the last good one that were bad, and that were not good: silence between two bad
     ones undoes nothing. ``fault_at`` and ``fault_said`` are the first sign and the newest words of the trouble: they stay
-    while the verdict is FAIL, whatever comes after.
+    while the verdict is FAIL, whatever comes after. ``well_at`` is the newest good result, 0 for never.
     """
 
     verdict: Verdict = Verdict.UNKNOWN
@@ -48,6 +48,7 @@ class CheckState:
     missed: int = 0
     fault_at: float = 0.0
     fault_said: str = ""
+    well_at: float = 0.0
 
 
 def absorb(state: CheckState, result: Result, fall: int, rise: int) -> CheckState:
@@ -83,6 +84,7 @@ def absorb(state: CheckState, result: Result, fall: int, rise: int) -> CheckStat
         missed=0 if good else state.missed + 1,
         fault_at=fault_at,
         fault_said=fault_said,
+        well_at=result.at if good else state.well_at,
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from core.detection.hysteresis import CheckState, Outcome, absorb, age
 from core.detection.pods import PodKey, Pods, PodState, absorb_reports
-from core.model import CheckId, Evidence, Kind, Result, SourceId, SourceStatus, Verdict
+from core.model import CheckId, Evidence, Kind, Result, Silence, SourceId, SourceStatus, Verdict
 from core.settings import PodRule
 from core.world import World
 
@@ -39,6 +39,7 @@ def take(world: World, state: ClusterState, result: Result) -> ClusterState:
     if check.kind is Kind.CONFIRM and confirm:
         fall, rise = confirm.fall, confirm.rise
     before = state.checks.get(check, CheckState())
+    result = _unless_never_well(result, before)
     after = absorb(before, result, fall, rise)
     answered = state.answered
     if (check.source, check.kind) not in answered:
@@ -48,6 +49,14 @@ def take(world: World, state: ClusterState, result: Result) -> ClusterState:
         rules = _rules(world, check.cluster)
         pods = absorb_reports(pods, result, rules, fall, rise)
     return replace(state, checks={**state.checks, check: after}, answered=answered, pods=pods)
+
+
+def _unless_never_well(result: Result, before: CheckState) -> Result:
+    """A routing table that never held what is wanted is a mistake in the settings, and no outage (spec S5)."""
+    if not isinstance(result, Evidence) or result.healthy or result.check.kind is not Kind.ROUTES or before.well_at:
+        return result
+    reason = f"{result.said}; it never was otherwise: see this node's routes and routes_require"
+    return Silence(result.check, reason, result.at, result.took)
 
 
 def grow_old(world: World, state: ClusterState, now: float) -> ClusterState:
