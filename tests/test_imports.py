@@ -38,7 +38,25 @@ def test_no_source_file_has_over_400_lines() -> None:
 
 
 def test_no_file_names_a_place_of_the_machine_it_is_tested_on() -> None:
-    shared = {"bin", "etc", "home", "lib", "mnt", "opt", "proc", "root", "run", "srv", "sys", "tmp", "usr", "var"}
+    shared = {
+        "bin",
+        "build",
+        "data",
+        "dist",
+        "etc",
+        "home",
+        "lib",
+        "mnt",
+        "opt",
+        "proc",
+        "root",
+        "run",
+        "srv",
+        "sys",
+        "tmp",
+        "usr",
+        "var",
+    }
     tops = {path.parts[1] for path in (ROOT, Path(sys.prefix))} - shared
     places = [str(Path.home()), *(f"/{top}" for top in tops)]
     local = re.compile("|".join(rf"(?<![\w./]){re.escape(place)}/" for place in places))
