@@ -82,9 +82,9 @@ def overrides(snapshot: Snapshot) -> dict[str, Override]:
     return {view.name: (view.override.action, view.override.why) for view in snapshot.clusters if view.override}
 
 
-def routes(snapshot: Snapshot, cluster: str) -> set[Verdict]:
+def vswitch(snapshot: Snapshot, cluster: str) -> set[Verdict]:
     view = next(view for view in snapshot.clusters if view.name == cluster)
-    return {check.verdict for source in view.sources for check in source.checks if check.kind is Kind.ROUTES}
+    return {check.verdict for source in view.sources for check in source.checks if check.kind is Kind.VSWITCH}
 
 
 class Orders:
@@ -147,13 +147,13 @@ async def test_a_kill_at_any_instant_loses_nothing_acknowledged(tmp_path: Path) 
                 for domain, addresses in before.items():
                     assert await answers(port, domain) == addresses, f"life {life}: the answers of {domain} changed"
                 if life == 0:
-                    await LabClient(tmp_path / "lab").break_("osaka", "routes")
+                    await LabClient(tmp_path / "lab").break_("osaka", "vswitch")
                     others = {view.addresses[0] for view in snapshot.clusters if view.name != "osaka"}
                     async with asyncio.timeout(30):
                         while await answers(port, "svc1.net.") != others:
                             await asyncio.sleep(0.05)
                 else:
-                    assert routes(snapshot, "osaka") == {Verdict.FAIL, Verdict.OK}, "the last verdicts are there"
+                    assert vswitch(snapshot, "osaka") == {Verdict.FAIL, Verdict.OK}, "the last verdicts are there"
                 giving = asyncio.create_task(orders.give(client))
                 await asyncio.sleep(dice.random() * 0.6)
                 if life % 2:  # nothing under way at the kill: then the answers have to be the same as well
