@@ -2,7 +2,7 @@
 # Needs python3 (3.11 or newer) and make. `make lock` needs uv and is for those who change the dependencies.
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := --extra postgresql --extra mysql --extra redis --group build
+EXTRAS := --extra postgresql --extra mysql --extra redis --extra gateway-api --extra web --group build
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header $(EXTRAS)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

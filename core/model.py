@@ -208,6 +208,15 @@ class OrderResult:
     revisions: tuple[tuple[str, int], ...] = ()
 
 
+class HandKind(StrEnum):
+    """Who beside our own DNS carries a decision out and confirms it (spec S33)."""
+
+    ROUTER = "router"
+    INTERNAL_DNS = "internal-dns"
+    SECONDARY = "secondary"
+    PROVIDER = "provider"
+
+
 # --- events ---------------------------------------------------------------------------------------------------------
 
 

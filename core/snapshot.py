@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.model import Event, Kind, Override, Phase, SourceKind, Verdict
+from core.model import Event, HandKind, Kind, Override, Phase, SourceKind, Verdict
 
 
 class ClusterState(StrEnum):
@@ -43,7 +43,12 @@ class CheckView:
 
 @dataclass(frozen=True, slots=True)
 class SourceView:
-    """A node, physical machine, database or router with its checks. ``heard_at`` 0 means never."""
+    """A node, physical machine, database or router with its checks. ``heard_at`` 0 means never.
+
+    Of a node's watch: ``tick`` is the seconds between its lines, ``periods`` the seconds between full checks by kind,
+    ``late`` the 99th percentile of how much later than ``tick`` its lines come, ``cost`` its share of a core there in
+    percent; None where it is not known.
+    """
 
     name: str
     kind: SourceKind
@@ -53,11 +58,19 @@ class SourceView:
     detail: str
     event_driven: tuple[Kind, ...]
     checks: tuple[CheckView, ...]
+    tick: float | None = None
+    periods: tuple[tuple[Kind, float], ...] = ()
+    late: float | None = None
+    cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """A pod that an app names; ``weight`` is the decided share of its set value in percent (spec S18, S19)."""
+    """A pod that an app names; ``weight`` is the decided share of its set value in percent (spec S18, S19).
+
+    ``confirmed`` is the share that the cluster's router has said it uses, None where no router was asked. ``next_step_at``
+    is when the ramp goes on, None when it is not ramped up (spec S20).
+    """
 
     pod: str
     node: str
@@ -66,6 +79,8 @@ class PodView:
     weight: int
     said: str
     since: float
+    confirmed: int | None = None
+    next_step_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +157,28 @@ class AppView:
 
 
 @dataclass(frozen=True, slots=True)
+class HandView:
+    """One router, internal DNS, secondary or provider: whether it has carried out the newest decision (spec S33).
+
+    ``wanted`` is the table serial that it was told, ``confirmed`` the newest one that it has confirmed (0: none yet);
+    ``since`` is when it confirmed, or since when it has not; ``said`` what it has, or why it has not confirmed.
+    """
+
+    name: str
+    kind: HandKind
+    cluster: str
+    address: str
+    wanted: int
+    confirmed: int
+    since: float
+    said: str
+
+    @property
+    def done(self) -> bool:
+        return self.confirmed >= self.wanted > 0
+
+
+@dataclass(frozen=True, slots=True)
 class DnsStats:
     """Counters of the DNS server since its start; ``rate`` is queries a second over the last seconds."""
 
@@ -184,6 +221,7 @@ class Snapshot:
     apps: tuple[AppView, ...]
     dns: DnsStats
     listen: tuple[str, ...]
+    hands: tuple[HandView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
