@@ -14,14 +14,21 @@ from dataclasses import dataclass, field
 class Record:
     """One cluster's place under one domain name.
 
-    ``addresses`` are IPv4 and IPv6 in their canonical text form. ``share`` is the percentage of answers that may hold
-    the cluster: 100 when it serves fully, less while it is ramped up (spec S20). ``weight`` is the configured weight.
+    ``addresses`` are IPv4 and IPv6 in their canonical text form; a router that has a name instead has ``hostname``, a
+    domain name, and no addresses. ``share`` is the percentage of answers that may hold the cluster: 100 when it serves
+    fully, less while it is ramped up (spec S20). ``weight`` is the configured weight.
     """
 
     cluster: str
     addresses: tuple[str, ...]
     share: int = 100
     weight: int = 100
+    hostname: str = ""
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """What stands for the cluster in answers: its addresses, or its host name."""
+        return (self.hostname,) if self.hostname else self.addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class AppRecords:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        return tuple(address for record in self.records for address in record.addresses)
+        return tuple(place for record in self.records for place in record.places)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import dns.rcode
 
-from dnsserver import message
+from dnsserver import message, tsig
 from dnsserver.message import Refusal
 from dnsserver.respond import Responder, Response
 from dnsserver.spread import Spread
@@ -51,10 +51,18 @@ class AnswerCache:
     ``turns`` goes on from cache to cache, so that the first answer after a new table is not always the same.
     """
 
-    __slots__ = ("_counters", "_counts", "_held", "_limit", "_old", "_responder", "_turns", "_young")
+    __slots__ = ("_counters", "_counts", "_held", "_keyring", "_limit", "_old", "_responder", "_turns", "_young")
 
-    def __init__(self, responder: Responder, limit: int, counters: Counters, turns: Iterator[int]) -> None:
+    def __init__(
+        self,
+        responder: Responder,
+        limit: int,
+        counters: Counters,
+        turns: Iterator[int],
+        keyring: tsig.Keyring = tsig.NO_KEYS,
+    ) -> None:
         self._responder = responder
+        self._keyring = keyring
         self._limit = limit // 2
         self._counters = counters
         self._counts = counters.answers
@@ -88,12 +96,33 @@ class AnswerCache:
         if not message.is_query(packet):
             self._counters.dropped += 1
             return None
+        if tsig.is_signed(packet) and (reply := self._signed(packet)):
+            return reply
         turn = next(self._turns)
         if entry := self._old.pop(key, None):
             self._keep(key, entry, sum(body is not None for body in entry.bodies))
             entry.turn = turn
             return self.answer(packet)
         return self._build(packet, key, None, turn)
+
+    def _signed(self, packet: bytes) -> bytes | None:
+        """What a secondary asks, as a rule: the SOA (RFC 8945 section 5.3). None where there is no signature after all."""
+        try:
+            parts = tsig.take_apart(packet)
+            if not parts.tsig:
+                return None
+            plain, session = self._keyring.open(packet, parts)
+            end = message.read(plain).end + 4
+        except tsig.Rejected as rejected:
+            self._counts[dns.rcode.NOTAUTH << 1] += 1
+            return rejected.reply
+        except Refusal as refusal:
+            self._counts[refusal.rcode << 1] += 1
+            return message.refuse(packet, refusal.rcode)
+        reply = self.answer(plain) or message.refuse(plain, dns.rcode.SERVFAIL)
+        if len(reply) + session.octets > self._responder.limit(parts.opt):
+            reply = message.truncated(reply, end)
+        return session.sign(reply)
 
     def _build(self, packet: bytes, key: bytes, entry: _Entry | None, turn: int) -> bytes:
         try:

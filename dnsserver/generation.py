@@ -14,18 +14,21 @@ from core.settings import Dns, DnsLimits
 from dnsserver.cache import AnswerCache
 from dnsserver.respond import Responder
 from dnsserver.stats import Counters
+from dnsserver.transfer import NOBODY, Accesses, Transfers
+from dnsserver.tsig import Keyring
 from dnsserver.zone import Zones
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """``datagrams`` and ``streams`` answer what came over UDP and over TCP."""
+    """``datagrams`` and ``streams`` answer what came over UDP and over TCP, ``transfers`` those who want whole zones."""
 
     table: RecordTable
     zones: Zones
     settings: Dns
     datagrams: AnswerCache
     streams: AnswerCache
+    transfers: Transfers
 
     @property
     def limits(self) -> DnsLimits:
@@ -39,15 +42,28 @@ class Generations:
         self._counters = counters
         self._turns: Iterator[int] = count()
 
-    def make(self, zones: Zones, table: RecordTable, settings: Dns) -> Generation:
+    def make(
+        self,
+        zones: Zones,
+        table: RecordTable,
+        settings: Dns,
+        accesses: Accesses = NOBODY,
+        history: tuple[RecordTable, ...] = (),
+    ) -> Generation:
+        """``history`` are the record tables before this one with the same zones, oldest first."""
         for_streams = settings.limits.cache_entries // 4
         return Generation(
             table,
             zones,
             settings,
-            self._cache(Responder(zones, table, settings, stream=False), settings.limits.cache_entries - for_streams),
-            self._cache(Responder(zones, table, settings, stream=True), for_streams),
+            self._cache(
+                Responder(zones, table, settings, stream=False),
+                settings.limits.cache_entries - for_streams,
+                accesses.keyring,
+            ),
+            self._cache(Responder(zones, table, settings, stream=True), for_streams, accesses.keyring),
+            Transfers(zones, table, history, accesses, self._counters),
         )
 
-    def _cache(self, responder: Responder, limit: int) -> AnswerCache:
-        return AnswerCache(responder, limit, self._counters, self._turns)
+    def _cache(self, responder: Responder, limit: int, keyring: Keyring) -> AnswerCache:
+        return AnswerCache(responder, limit, self._counters, self._turns, keyring)

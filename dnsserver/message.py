@@ -24,7 +24,7 @@ HEADER_OCTETS = 12
 STREAM_OCTETS = 65535
 NSID = 3
 QR, AA, TC, RD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0010
-_HEADER = Struct("!6H")
+HEADER = Struct("!6H")
 _TYPE_CLASS = Struct("!HH")
 _OPT = Struct("!BHHIH")
 _DO = 0x8000
@@ -67,7 +67,7 @@ def is_query(packet: bytes) -> bool:
 
 def read(packet: bytes) -> Query:
     """Raises Refusal with FORMERR or NOTIMP. The packet must be one (:func:`is_query`)."""
-    _, flags, questions, answers, authorities, additionals = _HEADER.unpack_from(packet)
+    _, flags, questions, answers, authorities, additionals = HEADER.unpack_from(packet)
     if flags >> 11 & 15 != dns.opcode.QUERY:
         raise Refusal(dns.rcode.NOTIMP)
     if questions != 1:
@@ -130,7 +130,13 @@ def option_codes(options: bytes) -> list[int] | None:
 def refuse(packet: bytes, rcode: int) -> bytes:
     """A header alone, for a packet whose question cannot be read or answered."""
     ident, flags = _TYPE_CLASS.unpack_from(packet)
-    return _HEADER.pack(ident, QR | flags & (0x7800 | RD) | rcode, 0, 0, 0, 0)
+    return HEADER.pack(ident, QR | flags & (0x7800 | RD) | rcode, 0, 0, 0, 0)
+
+
+def truncated(reply: bytes, end: int) -> bytes:
+    """A message whose question ends at ``end``, cut down to it."""
+    ident, flags = _TYPE_CLASS.unpack_from(reply)
+    return HEADER.pack(ident, flags | TC, 1, 0, 0, 0) + reply[HEADER_OCTETS:end]
 
 
 def write(query: Query, reply: Reply, limit: int, payload: int, nsid: bytes) -> bytes:
@@ -147,7 +153,7 @@ def write(query: Query, reply: Reply, limit: int, payload: int, nsid: bytes) -> 
 
 def _pack(query: Query, flags: int, answer: list[Any], authority: list[Any], additional: list[Any]) -> bytes:
     buffer = _Buffer()
-    buffer.append(_HEADER.pack(0, flags, 1, len(answer), len(authority), len(additional)))
+    buffer.append(HEADER.pack(0, flags, 1, len(answer), len(authority), len(additional)))
     dnslib.DNSQuestion(dnslib.DNSLabel(query.name), query.qtype, query.qclass).pack(buffer)
     for record in (*answer, *authority, *additional):
         record.pack(buffer)

@@ -20,7 +20,7 @@ from dnsserver.resolve import Reply, resolve
 from dnsserver.spread import Spread
 from dnsserver.zone import Labels, Zones
 
-_TXT = int(dns.rdatatype.TXT)
+_TXT, _SOA, _IXFR = int(dns.rdatatype.TXT), int(dns.rdatatype.SOA), int(dns.rdatatype.IXFR)
 _VERSION = ((b"version", b"bind"), (b"version", b"server"))
 _IDENTITY = ((b"id", b"server"), (b"hostname", b"bind"))
 
@@ -52,12 +52,17 @@ class Responder:
         """Raises :class:`dnsserver.message.Refusal` where there is no readable question."""
         query = message.read(packet)
         reply = self._reply(query, turn)
-        if self._stream:
-            limit = message.STREAM_OCTETS
-        else:
-            limit = max(512, min(query.edns.payload, self._payload)) if query.edns else 512
+        limit = self.limit(bool(query.edns))
+        if query.edns and not self._stream:
+            limit = max(512, min(query.edns.payload, limit))
         written = message.write(query, reply, limit, self._payload, self._nsid)
         return Response(written, query.end, reply.rcode, reply.spread, reply.variant)
+
+    def limit(self, edns: bool) -> int:
+        """Octets that an answer can have at most, to a client with or without EDNS."""
+        if self._stream:
+            return message.STREAM_OCTETS
+        return self._payload if edns else 512
 
     def _reply(self, query: Query, turn: int) -> Reply:
         if query.edns and query.edns.version:
@@ -65,7 +70,10 @@ class Responder:
         if query.qtype == dns.rdatatype.OPT:
             return Reply(dns.rcode.FORMERR)
         if query.qclass == dns.rdataclass.IN:
-            return resolve(query.name, query.qtype, self._zones, self._table, turn)
+            qtype = (
+                _SOA if query.qtype == _IXFR and not self._stream else query.qtype
+            )  # "ask again over TCP" (RFC 1995)
+            return resolve(query.name, qtype, self._zones, self._table, turn)
         text = self._chaos.get(query.name, "") if query.qclass == dns.rdataclass.CH and query.qtype == _TXT else ""
         if not text:
             return Reply(dns.rcode.REFUSED)

@@ -15,7 +15,7 @@ from core.records import RecordTable
 from core.settings import Settings
 from core.settings.base import listen_address
 from core.snapshot import AnswerView, DnsStats
-from dnsserver import listen, zone
+from dnsserver import listen, transfer, zone
 from dnsserver.generation import Generation, Generations
 from dnsserver.respond import Responder
 from dnsserver.stats import Counters, Stats
@@ -35,7 +35,9 @@ class DnsServer:
         self._counters = Counters()
         self._stats = Stats(self._counters)
         self._generations = Generations(self._counters)
-        self._generation = self._generations.make(zone.load(settings), table, settings.dns)
+        self._accesses = transfer.accesses(settings)
+        self._history: tuple[RecordTable, ...] | None = ()
+        self._generation = self._generations.make(zone.load(settings), table, settings.dns, self._accesses)
         self._on_death = on_death
         self._wire: Wire | None = None
         self._addresses: tuple[tuple[str, int], ...] = ()
@@ -73,14 +75,22 @@ class DnsServer:
         """
         if table.serial < self._generation.table.serial:
             raise InvariantError(f"record table {table.serial} is older than {self._generation.table.serial}")
-        self._swap(self._generations.make(self._generation.zones, table, self._generation.settings))
+        now = self._generation
+        if self._history is None or table.serial == now.table.serial:
+            self._history = self._history or ()
+        else:
+            self._history = (*self._history, now.table)[-transfer.KEPT :]
+        self._swap(self._generations.make(now.zones, table, now.settings, self._accesses, self._history))
 
     def replace_zones(self, settings: Settings) -> None:
         """Reads the zones again, and what ``dns`` says of answers and limits. On ConfigError all stays as it is.
 
-        ``dns.listen`` is read at the start alone.
+        ``dns.listen`` is read at the start alone. Until the next table is published two versions of a zone go by the same
+        serial; a secondary that has it gets the whole zone then, for nobody knows which of them it has.
         """
-        self._swap(self._generations.make(zone.load(settings), self._generation.table, settings.dns))
+        zones, accesses = zone.load(settings), transfer.accesses(settings)
+        self._accesses, self._history = accesses, None
+        self._swap(self._generations.make(zones, self._generation.table, settings.dns, accesses))
 
     def stats(self) -> DnsStats:
         return self._stats.view()

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import socket
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
 from typing import TypeAlias
 
+from dnsserver import transfer
 from dnsserver.generation import Generation
 from dnsserver.stats import Counters
 
@@ -27,9 +28,10 @@ _PAUSE_SECONDS = 1.0
 
 
 class _Connection:
-    """``generation`` is what the answers in ``pending`` were built from."""
+    """``generation`` is what the answers in ``pending`` were built from; ``transfer`` the rest of a transfer under way,
+    which stays one of its serial whatever is published meanwhile."""
 
-    __slots__ = ("active", "address", "ended", "generation", "inbox", "opened", "pending", "sock")
+    __slots__ = ("active", "address", "ended", "generation", "inbox", "opened", "pending", "sock", "transfer")
 
     def __init__(self, sock: socket.socket, address: str, now: float) -> None:
         self.sock = sock
@@ -38,7 +40,11 @@ class _Connection:
         self.inbox = bytearray()
         self.pending = bytearray()
         self.generation: Generation | None = None
+        self.transfer: Iterator[bytes] | None = None
         self.ended = False
+
+    def has_work(self) -> bool:
+        return bool(self.pending) or self.transfer is not None or self.has_query()
 
     def has_query(self) -> bool:
         return len(self.inbox) >= 2 and len(self.inbox) >= 2 + int.from_bytes(self.inbox[:2])
@@ -148,13 +154,25 @@ class Streams:
         if connection.pending:
             return True
         for _ in range(_QUERIES_A_TURN):
-            if len(connection.pending) >= _MOST_PENDING or not connection.has_query():
+            if len(connection.pending) >= _MOST_PENDING:
                 break
-            reply = generation.streams.answer(connection.take_query())
-            if reply is None:
-                return False
+            if connection.transfer:
+                reply = next(connection.transfer, None)
+                if reply is None:
+                    connection.transfer = None
+                    continue
+            elif connection.has_query():
+                query = connection.take_query()
+                if transfer.is_wanted(query):
+                    connection.transfer = generation.transfers.answer(query, connection.address)
+                    continue
+                reply = generation.streams.answer(query)
+                if reply is None:
+                    return False
+                connection.generation = generation
+            else:
+                break
             connection.pending += len(reply).to_bytes(2) + reply
-            connection.generation = generation
             connection.active = self._clock()
             self._by_activity.move_to_end(connection)
         return True
@@ -163,16 +181,18 @@ class Streams:
         """False when the connection holds answers from an older table: they may hold an erased address."""
         if not connection.pending:
             return True
-        if connection.generation is not generation:
+        if connection.generation not in (None, generation):
             return False
         try:
             del connection.pending[: connection.sock.send(connection.pending)]
         except (BlockingIOError, InterruptedError):
             return True
+        if not connection.pending:
+            connection.generation = None
         return True
 
     def _wait(self, connection: _Connection) -> None:
-        if connection.pending or connection.has_query():  # unfinished work comes back as soon as the socket takes bytes
+        if connection.has_work():  # unfinished work comes back as soon as the socket takes bytes
             events = EVENT_WRITE
         elif connection.ended:
             self._close(connection)

@@ -103,6 +103,11 @@ def listen_address(text: str) -> tuple[str, int]:
     return str(ip_address(host)), port
 
 
+def peer_address(text: str) -> tuple[str, int]:
+    """``ADDRESS`` or ``ADDRESS:PORT`` of another name server in its parts, port 53 where none is written."""
+    return (str(ip_address(text)), 53) if is_address(text) else listen_address(text)
+
+
 def ssh_target(text: str) -> SshTarget:
     """``[user@]host[:port]`` in its parts, port 22 where none is written. Raises ValueError."""
     user, at, rest = text.rpartition("@")
@@ -205,5 +210,5 @@ Name = Annotated[str, AfterValidator(_name)]
 Percent = Annotated[int, BeforeValidator(_percent), Field(ge=0, le=100)]
 Regex = Annotated[str, AfterValidator(_regex)]
 ListenAddress = Annotated[str, _parsed_by(listen_address)]
-Peer = Annotated[str, _parsed_by(lambda text: is_address(text) or listen_address(text))]
+Peer = Annotated[str, _parsed_by(peer_address)]
 Ssh = Annotated[str, _parsed_by(ssh_target)]
