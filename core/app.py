@@ -37,8 +37,8 @@ from core.settings import Settings
 from core.settings.load import load
 from core.store import Store
 from core.world import build
-from dnsserver import zone
-from dnsserver.server import DnsServer
+from dnsserver.server import REFRESH_EVERY, DnsServer
+from dnsserver.server import check as check_zones
 
 _log = structlog.get_logger()
 Extra: TypeAlias = tuple[str, str, Callable[[], Awaitable[str]]]
@@ -152,7 +152,14 @@ class Part:
                     token_file=Path(settings.control.token_file) if settings.control.token_file else None,
                 )
                 await control.start()
-                work = (engine.run(), probes.run(), control.keep(), self._reload_on_hang_up(), self._watch_store())
+                work = (
+                    engine.run(),
+                    probes.run(),
+                    control.keep(),
+                    self._reload_on_hang_up(),
+                    self._watch_store(),
+                    self._refresh_dns(),
+                )
                 async with self._beside(*work):
                     try:
                         yield service
@@ -208,12 +215,17 @@ class Part:
             told = trouble
             await asyncio.sleep(WATCH_EVERY)
 
+    async def _refresh_dns(self) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_EVERY)
+            self._dns.refresh()
+
     async def _reload(self) -> str:
         """Read the settings again; raises CommandRefused with the problems, and then nothing has changed."""
         async with self._reloading:
             try:
                 settings = load(self._config, self._flags)
-                zone.load(settings)  # the one part that could still refuse when the others have changed already
+                check_zones(settings)  # the one part that could still refuse when the others have changed already
                 await self._probes.replace(settings)
                 self._dns.replace_zones(settings)
             except ConfigError as error:

@@ -12,17 +12,16 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from typing import TypeAlias
 
-from dnslib.label import DNSBuffer
-
 from core.records import AppRecords, Record, RecordTable
-from dnsserver.zone import AAAA, CNAME, A, Labels, Zone, labels_of
+from dnsserver.wireform import Labels, labels_of, wire_data, wire_name
+from dnsserver.zone import AAAA, CNAME, A, Zone
 
 WireRecord: TypeAlias = tuple[Labels, int, int, bytes]
 """Owner, type, TTL in seconds, and the data uncompressed."""
 
 
 def soa(zone: Zone, serial: int) -> WireRecord:
-    return zone.apex, 6, zone.soa.ttl, _wire(zone.soa.rdata(serial))
+    return zone.apex, 6, zone.soa.ttl, wire_data(zone.soa.rdata(serial))
 
 
 def static_records(zone: Zone) -> Iterator[WireRecord]:
@@ -30,7 +29,7 @@ def static_records(zone: Zone) -> Iterator[WireRecord]:
     for name, node in zone.nodes.items():
         for rrset in node.rrsets.values():
             for rdata in rrset.rdata:
-                yield name, rrset.rtype, rrset.ttl, _wire(rdata)
+                yield name, rrset.rtype, rrset.ttl, wire_data(rdata)
 
 
 def app_records(zone: Zone, table: RecordTable) -> Iterator[WireRecord]:
@@ -57,7 +56,7 @@ def changed(zone: Zone, old: RecordTable, new: RecordTable) -> tuple[list[WireRe
 def _app(name: Labels, app: AppRecords) -> Iterator[WireRecord]:
     for record in _standing(app):
         if record.hostname:
-            yield name, CNAME, app.ttl, b"".join(bytes((len(x),)) + x for x in labels_of(record.hostname)) + b"\0"
+            yield name, CNAME, app.ttl, wire_name(labels_of(record.hostname))
         for address in record.addresses:
             yield name, AAAA if ":" in address else A, app.ttl, ip_address(address).packed
 
@@ -74,16 +73,3 @@ def _standing(app: AppRecords) -> Iterable[Record]:
     if any(r.hostname for r in full):
         return (max(full, key=lambda r: r.weight),)
     return full
-
-
-class _Uncompressed(DNSBuffer):  # type: ignore[misc] # dnslib has no types
-    """An offset in here is none in the message."""
-
-    def encode_name(self, name: object) -> None:
-        self.encode_name_nocompress(name)
-
-
-def _wire(rdata: object) -> bytes:
-    buffer = _Uncompressed()
-    rdata.pack(buffer)  # type: ignore[attr-defined] # dnslib has no types
-    return bytes(buffer.data)

@@ -18,7 +18,7 @@ import dnslib
 from dnslib.label import DNSBuffer
 
 from dnsserver.resolve import TRANSFERS, Reply
-from dnsserver.zone import Labels
+from dnsserver.wireform import Labels
 
 HEADER_OCTETS = 12
 STREAM_OCTETS = 65535
@@ -27,7 +27,7 @@ QR, AA, TC, RD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0010
 HEADER = Struct("!6H")
 _TYPE_CLASS = Struct("!HH")
 _OPT = Struct("!BHHIH")
-_DO = 0x8000
+_DO, _CO = 0x8000, 0x4000
 _POINTER_LIMIT = 0x4000
 
 
@@ -40,11 +40,13 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Edns:
-    """The OPT of a query (RFC 6891): the client's UDP size in octets, version, DO bit, and whether it asks for NSID."""
+    """The OPT of a query (RFC 6891): the client's UDP size in octets, version, DO bit, whether it knows NXNAME (CO bit, RFC
+    9824), and whether it asks for NSID."""
 
     payload: int
     version: int
     dnssec_ok: bool
+    compact_ok: bool
     nsid: bool
 
 
@@ -111,7 +113,7 @@ def _read_opt(rest: bytes) -> Edns:
     codes = option_codes(rest[_OPT.size :]) if not version else []  # what a later version holds is not ours to read
     if root or rtype != dns.rdatatype.OPT or len(rest) != _OPT.size + length or codes is None:
         raise Refusal(dns.rcode.FORMERR)
-    return Edns(payload, version, bool(ttl & _DO), NSID in codes)
+    return Edns(payload, version, bool(ttl & _DO), bool(ttl & _CO), NSID in codes)
 
 
 def option_codes(options: bytes) -> list[int] | None:
@@ -144,8 +146,8 @@ def write(query: Query, reply: Reply, limit: int, payload: int, nsid: bytes) -> 
     opt = []
     if query.edns:
         options = [dnslib.EDNSOption(NSID, nsid)] if nsid and query.edns.nsid else []
-        dnssec_ok = "do" if query.edns.dnssec_ok else ""
-        opt = [dnslib.EDNS0(ext_rcode=reply.rcode >> 4, flags=dnssec_ok, udp_len=payload, opts=options)]
+        flags = (_DO if query.edns.dnssec_ok else 0) | (_CO if query.edns.compact_ok else 0)
+        opt = [dnslib.RR(None, dnslib.QTYPE.OPT, payload, (reply.rcode >> 4) << 24 | flags, options)]
     flags = QR | query.flags & (RD | CD) | (AA if reply.authoritative else 0) | reply.rcode & 15
     message = _pack(query, flags, reply.answer, reply.authority, reply.additional + opt)
     return message if len(message) <= limit else _pack(query, flags | TC, [], [], opt)

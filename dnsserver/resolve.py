@@ -14,8 +14,10 @@ import dns.rdatatype
 import dnslib
 
 from core.records import RecordTable
+from dnsserver.dnssec.signer import NXNAME
 from dnsserver.spread import Spread
-from dnsserver.zone import AAAA, CNAME, DNAME, DS, NS, SOA, A, Labels, Node, RRset, Zone, Zones, find
+from dnsserver.wireform import Labels
+from dnsserver.zone import AAAA, CNAME, DNAME, DS, NS, SOA, A, Node, RRset, Zone, Zones, find
 
 ANY = int(dns.rdatatype.ANY)
 TRANSFERS = frozenset((int(dns.rdatatype.AXFR), int(dns.rdatatype.IXFR)))
@@ -24,9 +26,21 @@ _HINFO = int(dns.rdatatype.HINFO)
 _RFC8482 = dnslib.RD(b"\x07RFC8482\x00")
 
 
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """What a reply denies: every type at a name of the zone but ``types``, which hold NXNAME where there is no such name."""
+
+    zone: Zone
+    name: Labels
+    types: frozenset[int]
+
+
 @dataclass(slots=True)
 class Reply:
-    """What is answered. ``spread`` and ``variant`` are set where the answer is one of several that take turns."""
+    """What is answered. ``spread`` and ``variant`` are set where the answer is one of several that take turns.
+
+    ``denial`` and ``delegation``, the DS records of a cut, are for clients that want DNSSEC.
+    """
 
     rcode: int = dns.rcode.NOERROR
     authoritative: bool = False
@@ -35,6 +49,8 @@ class Reply:
     additional: list[Any] = field(default_factory=list)
     spread: Spread | None = None
     variant: int = 0
+    denial: Denial | None = None
+    delegation: list[Any] = field(default_factory=list)
 
 
 def resolve(name: Labels, qtype: int, zones: Zones, table: RecordTable, turn: int) -> Reply:
@@ -43,7 +59,7 @@ def resolve(name: Labels, qtype: int, zones: Zones, table: RecordTable, turn: in
     if zone is None or qtype in TRANSFERS:
         return Reply(dns.rcode.REFUSED)
     if dns.rdatatype.is_metatype(dns.rdatatype.RdataType.make(qtype)) and qtype != ANY:
-        return Reply(dns.rcode.NOTIMP)
+        return Reply(dns.rcode.FORMERR if qtype == NXNAME else dns.rcode.NOTIMP)
     reply = Reply(authoritative=True)
     seen = {name}
     while zone is not None and len(seen) <= _MOST_ALIASES:
@@ -83,19 +99,19 @@ class _Lookup:
             if node is None:
                 node = nodes.get((b"*", *name[depth + 1 :]))  # of the closest encloser (RFC 4592 section 3.3.1)
                 if node is None:
-                    self._negative(dns.rcode.NXDOMAIN)
+                    self._negative(dns.rcode.NXDOMAIN, name, frozenset((NXNAME,)))
                     return None
                 return self._at(name, node, qtype)
             if depth and DNAME in node.rrsets:
                 return self._dname(name, at, node.rrsets[DNAME])
             if at != apex and NS in node.rrsets and not (qtype == DS and not depth):
-                self._referral(at, node.rrsets[NS])
+                self._referral(at, node)
                 return None
         return self._at(name, nodes[name], qtype)
 
     def _at(self, name: Labels, node: Node, qtype: int) -> Labels | None:
         if node.app and qtype in (A, AAAA):
-            self._app(name, node.app, qtype)
+            self._app(name, node, qtype)
             return None
         if alias := node.rrsets.get(CNAME):
             self._add(self.reply.answer, name, alias)
@@ -107,11 +123,18 @@ class _Lookup:
         elif found := node.rrsets.get(qtype):
             self._add(self.reply.answer, name, found)
         else:
-            self._negative(dns.rcode.NOERROR)
+            self._negative(dns.rcode.NOERROR, name, self._types(name, node) - {qtype})
         return None
 
-    def _app(self, name: Labels, domain: str, qtype: int) -> None:
-        app = self.table.apps.get(domain)
+    def _types(self, name: Labels, node: Node) -> frozenset[int]:
+        """What a name has."""
+        types = {*node.rrsets, *((SOA,) if name == self.zone.apex else ())}
+        if node.app and (app := self.table.apps.get(node.app)):
+            types |= {AAAA if ":" in address else A for record in app.records for address in record.addresses}
+        return frozenset(types)
+
+    def _app(self, name: Labels, node: Node, qtype: int) -> None:
+        app = self.table.apps.get(node.app)
         if app is None:  # neither "no such name" nor "no address" is true, and both would be kept by resolvers
             self.reply.rcode, self.reply.authoritative = dns.rcode.SERVFAIL, False
             return
@@ -124,7 +147,7 @@ class _Lookup:
             data = dnslib.A if qtype == A else dnslib.AAAA
             self._add(self.reply.answer, name, RRset(qtype, app.ttl, [data(address) for address in addresses]))
         else:
-            self._negative(dns.rcode.NOERROR)
+            self._negative(dns.rcode.NOERROR, name, self._types(name, node) - {qtype})
 
     def _dname(self, name: Labels, owner: Labels, dname: RRset) -> Labels | None:
         """RFC 6672 section 3.2."""
@@ -136,18 +159,24 @@ class _Lookup:
         self._add(self.reply.answer, name, RRset(CNAME, dname.ttl, [dnslib.CNAME(dnslib.DNSLabel(target))]))
         return target
 
-    def _referral(self, cut: Labels, servers: RRset) -> None:
+    def _referral(self, cut: Labels, node: Node) -> None:
         """With the glue that the zone holds, siblings' included (RFC 9471)."""
+        servers = node.rrsets[NS]
+        if signed := node.rrsets.get(DS):
+            self._add(self.reply.delegation, cut, signed)
+        else:
+            self.reply.denial = Denial(self.zone, cut, frozenset((NS,)))
         if not self.reply.answer:
             self.reply.authoritative = False
         self._add(self.reply.authority, cut, servers)
         for target in servers.targets:
             for rtype in (A, AAAA):
-                if (node := self.zone.nodes.get(target)) and rtype in node.rrsets:
-                    self._add(self.reply.additional, target, node.rrsets[rtype])
+                if (glue := self.zone.nodes.get(target)) and rtype in glue.rrsets:
+                    self._add(self.reply.additional, target, glue.rrsets[rtype])
 
-    def _negative(self, rcode: int) -> None:
+    def _negative(self, rcode: int, name: Labels, types: frozenset[int]) -> None:
         self.reply.rcode = rcode
+        self.reply.denial = Denial(self.zone, name, types)
         self.reply.authority.append(self._soa(self.zone.soa.negative_ttl))
 
     def _soa(self, ttl: int) -> Any:

@@ -15,10 +15,12 @@ import dnslib
 from core.records import RecordTable
 from core.settings import Dns
 from dnsserver import message
+from dnsserver.dnssec.secure import secure
 from dnsserver.message import Query
 from dnsserver.resolve import Reply, resolve
 from dnsserver.spread import Spread
-from dnsserver.zone import Labels, Zones
+from dnsserver.wireform import Labels
+from dnsserver.zone import Zones
 
 _TXT, _SOA, _IXFR = int(dns.rdatatype.TXT), int(dns.rdatatype.SOA), int(dns.rdatatype.IXFR)
 _VERSION = ((b"version", b"bind"), (b"version", b"server"))
@@ -44,6 +46,7 @@ class Responder:
         self._table = table
         self._payload = settings.limits.udp_payload
         self._stream = stream
+        self._signed = any(zone.signer for zone in zones.values())
         self._nsid = settings.nsid.encode()
         self._chaos: dict[Labels, str] = dict.fromkeys(_VERSION, settings.version)
         self._chaos |= dict.fromkeys(_IDENTITY, settings.nsid)
@@ -55,6 +58,8 @@ class Responder:
         limit = self.limit(bool(query.edns))
         if query.edns and not self._stream:
             limit = max(512, min(query.edns.payload, limit))
+        if self._signed and query.edns and query.edns.dnssec_ok:
+            secure(query, reply, self._zones)
         written = message.write(query, reply, limit, self._payload, self._nsid)
         return Response(written, query.end, reply.rcode, reply.spread, reply.variant)
 

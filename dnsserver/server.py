@@ -10,17 +10,32 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 
-from core.errors import InvariantError, StartError
+from core.errors import ConfigError, InvariantError, StartError
 from core.records import RecordTable
 from core.settings import Settings
 from core.settings.base import listen_address
 from core.snapshot import AnswerView, DnsStats
 from dnsserver import listen, transfer, zone
+from dnsserver.dnssec.ahead import Ahead
 from dnsserver.generation import Generation, Generations
 from dnsserver.respond import Responder
 from dnsserver.stats import Counters, Stats
 from dnsserver.udp import DatagramPort, datagram_port
 from dnsserver.wire import Wire
+
+REFRESH_EVERY = 3600.0
+
+
+def check(settings: Settings) -> None:
+    """Reads all files that zones name, and keeps nothing. Raises ConfigError with all problems."""
+    problems: list[str] = []
+    for read in (zone.load, transfer.accesses):
+        try:
+            read(settings)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(*problems)
 
 
 class DnsServer:
@@ -39,6 +54,7 @@ class DnsServer:
         self._history: tuple[RecordTable, ...] | None = ()
         self._generation = self._generations.make(zone.load(settings), table, settings.dns, self._accesses)
         self._on_death = on_death
+        self._ahead = Ahead()
         self._wire: Wire | None = None
         self._addresses: tuple[tuple[str, int], ...] = ()
 
@@ -62,6 +78,7 @@ class DnsServer:
         self._addresses = tuple(sock.getsockname()[:2] for sock in listeners)
         self._wire = Wire(ports, listeners, self._generation, self._counters, self._on_death)
         self._wire.start()
+        self._ahead.prepare(self._generation.zones, self._generation.table)
 
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
@@ -91,6 +108,12 @@ class DnsServer:
         zones, accesses = zone.load(settings), transfer.accesses(settings)
         self._accesses, self._history = accesses, None
         self._swap(self._generations.make(zones, self._generation.table, settings.dns, accesses))
+
+    def refresh(self) -> None:
+        """What was built is built again, so that no signature grows old in an answer; call every :data:`REFRESH_EVERY`."""
+        now = self._generation
+        if any(zone.signer for zone in now.zones.values()):
+            self._swap(self._generations.make(now.zones, now.table, now.settings, self._accesses, self._history or ()))
 
     def stats(self) -> DnsStats:
         return self._stats.view()
@@ -122,6 +145,7 @@ class DnsServer:
 
     def stop(self) -> None:
         """Stops answering and closes all sockets. Harmless when repeated."""
+        self._ahead.stop()
         wire, self._wire = self._wire, None
         if wire:
             wire.stop()
@@ -130,3 +154,4 @@ class DnsServer:
         self._generation = generation
         if self._wire:
             self._wire.publish(generation)
+            self._ahead.prepare(generation.zones, generation.table)

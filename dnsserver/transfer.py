@@ -28,7 +28,8 @@ from dnsserver.contents import WireRecord
 from dnsserver.message import Query, Refusal
 from dnsserver.resolve import TRANSFERS
 from dnsserver.stats import Counters
-from dnsserver.zone import Labels, Zone, Zones, labels_of
+from dnsserver.wireform import Labels, labels_of
+from dnsserver.zone import Zone, Zones
 
 KEPT = 64
 """Record tables that a secondary may be behind and still get only what changed."""

@@ -19,10 +19,10 @@ import dnslib
 from core import settings
 from core.errors import ConfigError
 from dnsserver import zonefile
+from dnsserver.dnssec import keys
+from dnsserver.dnssec.signer import CDNSKEY, CDS, DNSKEY, Signer
+from dnsserver.wireform import Labels, labels_of, text_of
 from dnsserver.zonefile import StaticRecord
-
-Labels: TypeAlias = tuple[bytes, ...]
-"""A name in lower case, the most specific label first, without the root."""
 
 A, AAAA, NS, CNAME, SOA, DNAME, DS = (
     int(t)
@@ -38,6 +38,9 @@ A, AAAA, NS, CNAME, SOA, DNAME, DS = (
 )
 _BESIDE_CNAME = frozenset((CNAME, int(dns.rdatatype.RRSIG), int(dns.rdatatype.NSEC)))
 _AT_CUT = frozenset((NS, DS, A, AAAA, int(dns.rdatatype.RRSIG), int(dns.rdatatype.NSEC)))
+_OF_DNSSEC = frozenset(
+    int(getattr(dns.rdatatype, name)) for name in ("RRSIG", "NSEC", "NSEC3", "NSEC3PARAM", "DNSKEY", "CDS", "CDNSKEY")
+)
 _REFRESH, _RETRY, _EXPIRE = 3600, 600, 1209600
 
 
@@ -84,17 +87,10 @@ class Zone:
     apex: Labels
     soa: Soa
     nodes: Mapping[Labels, Node]
+    signer: Signer | None = None
 
 
 Zones: TypeAlias = Mapping[Labels, Zone]
-
-
-def labels_of(name: str) -> Labels:
-    return tuple(name.lower().rstrip(".").encode("ascii").split(b"."))
-
-
-def text_of(name: Labels) -> str:
-    return dns.name.Name((*name, b"")).to_text()
 
 
 def find(zones: Zones, name: Labels) -> Zone | None:
@@ -161,10 +157,11 @@ class _Builder:
                 self.problems.append(f"zone {self._section.name}: the app {domain} {hidden}")
             self._nodes.setdefault(name, Node()).app = domain
         soa = self._finish_apex()
+        signer = self._sign()
         for name in tuple(self._nodes):
             for above in self._between(name):
                 self._nodes.setdefault(above, Node())
-        return Zone(self._apex, soa, self._nodes)
+        return Zone(self._apex, soa, self._nodes, signer)
 
     def _refusal(self, name: Labels, record: StaticRecord) -> str:
         """Why a record cannot stand where it stands; empty when it can."""
@@ -178,6 +175,7 @@ class _Builder:
             (rtype == SOA and (name != self._apex or self._soa), "a zone has one SOA, at its apex"),
             (ours and name in self._apps, "the name is an app's, its addresses come from the record table"),
             (rtype in (NS, DNAME) and name[:1] == (b"*",), "not at a wildcard (RFC 4592 section 4)"),
+            (self._section.dnssec and rtype in _OF_DNSSEC, "the zone is signed here, by its keys (zone.dnssec)"),
             (alone, "a CNAME beside other data (RFC 1034 section 3.6.2)"),
             (CNAME in types and rtype not in _BESIDE_CNAME, "other data beside a CNAME (RFC 1034 section 3.6.2)"),
             (rtype == DNAME and DNAME in types, "a second DNAME (RFC 6672 section 2.4)"),
@@ -233,6 +231,22 @@ class _Builder:
             servers = [_settings_name(name) for name in section.nameservers] or [mname]
             rrsets[NS] = RRset(NS, ttl, [dnslib.NS(server) for server in servers])
         return Soa(mname, rname, (*times, minimum), ttl)
+
+    def _sign(self) -> Signer | None:
+        """The keys stand at the apex, and what the parent is to have of them (RFC 7344)."""
+        found = []
+        for path in self._section.dnssec:
+            try:
+                found.append(keys.load(path))
+            except ConfigError as error:
+                self.problems += error.problems
+        if not found:
+            return None
+        ttl, rrsets = self._section.ttl, self._nodes[self._apex].rrsets
+        public = [dnslib.RD(key.dnskey) for key in found]
+        rrsets[DNSKEY], rrsets[CDNSKEY] = RRset(DNSKEY, ttl, public), RRset(CDNSKEY, ttl, public)
+        rrsets[CDS] = RRset(CDS, ttl, [dnslib.RD(key.ds(self._apex)) for key in found])
+        return Signer(self._apex, found)
 
 
 def _rdata(rdata: Any) -> Any:

@@ -159,7 +159,8 @@ def _port(digits: str) -> int:
     return int(digits)
 
 
-def _domain(value: str) -> str:
+def domain_name(value: str) -> str:
+    """The name in lower case with its final dot. Raises ValueError."""
     name = value.lower().rstrip(".")
     labels = name.split(".")
     if not name or len(name) > 253 or "*" in labels[1:] or not all(_LABEL.fullmatch(label) for label in labels):
@@ -204,7 +205,7 @@ def _parsed_by(parse: Any) -> AfterValidator:
 
 Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False)]
-DomainName = Annotated[str, AfterValidator(_domain)]
+DomainName = Annotated[str, AfterValidator(domain_name)]
 Address = Annotated[str, AfterValidator(_address)]
 Name = Annotated[str, AfterValidator(_name)]
 Percent = Annotated[int, BeforeValidator(_percent), Field(ge=0, le=100)]

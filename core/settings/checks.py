@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from core.settings.base import listen_address
-from core.settings.clusters import App, Cluster, Database
+from core.settings.clusters import App, Cluster, Database, Zone
 from core.settings.explain import did_you_mean
 from core.settings.locate import Loc
 from core.settings.root import Settings
@@ -42,6 +42,8 @@ def findings(settings: Settings, clusters: frozenset[str]) -> Iterator[Finding]:
     yield from _listeners(settings)
     yield from _limits(settings)
     yield from _not_yet(settings)
+    for index, zone in enumerate(settings.zone):
+        yield from _zone(("zone", index), zone)
     weights = {cluster.name: cluster.weight for cluster in settings.cluster}
     for index, app in enumerate(settings.app):
         yield from _app(("app", index), app, weights, clusters)
@@ -59,8 +61,6 @@ def _not_yet(settings: Settings) -> Iterator[Finding]:
         (("alerts", "webhook"), settings.alerts.webhook),
         (("dns", "workers"), settings.dns.workers > 1),
     ]
-    for index, zone in enumerate(settings.zone):
-        written += [(("zone", index, "transfer_to"), zone.transfer_to), (("zone", index, "tsig"), zone.tsig)]
     for index, cluster in enumerate(settings.cluster):
         written.append((("cluster", index, "router", "kind"), cluster.router.kind != "none"))
     for loc, value in written:
@@ -130,6 +130,18 @@ def _limits(settings: Settings) -> Iterator[Finding]:
     for n, webhook in enumerate(settings.alerts.webhook):
         if webhook.secret.get_secret_value() and webhook.secret_file:
             yield Finding(("alerts", "webhook", n, "secret"), "write secret or secret_file, not both")
+
+
+def _zone(loc: Loc, zone: Zone) -> Iterator[Finding]:
+    if zone.tsig and not zone.transfer_to:
+        yield Finding((*loc, "tsig"), "signs nothing without transfer_to", note=True)
+    if zone.transfer_to and not zone.tsig:
+        yield Finding(
+            (*loc, "transfer_to"), "anybody who can pose as one of these addresses gets the zone: set tsig", note=True
+        )
+    if zone.dnssec and zone.transfer_to:
+        text = "a zone that is signed online cannot be transferred: what it denies is signed when it is asked for"
+        yield Finding((*loc, "transfer_to"), text)
 
 
 def _app(loc: Loc, app: App, weights: Mapping[str, int], clusters: frozenset[str]) -> Iterator[Finding]:

@@ -78,6 +78,10 @@ class Zone(Section):
     tsig: Annotated[str, PathRole.PRIVATE] = Field(
         "", description="file that holds the TSIG key of the transfers, algorithm:name:base64 (RFC 8945)"
     )
+    dnssec: Annotated[tuple[str, ...], PathRole.PRIVATE] = Field(
+        (),
+        description="files with the keys that sign the zone, the first signs (pointsman dnssec keygen); none: not signed",
+    )
 
 
 class PodRule(Section):

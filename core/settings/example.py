@@ -108,6 +108,7 @@ _EXAMPLES: dict[str, object] = {
     "ssh.keys": ["secrets/id_ed25519"],
     "ssh.passphrase_file": "secrets/passphrase",
     "zone.contact": "hostmaster.svc2.net.",
+    "zone.dnssec": ["secrets/svc2.net.key"],
     "zone.file": "zones/svc2.net.zone",
     "zone.name": "svc2.net.",
     "zone.nameservers": ["ns1.svc2.net.", "ns2.svc2.net."],
