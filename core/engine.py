@@ -80,6 +80,7 @@ class Engine:
         self.version = 0
         self.last_event_id = last_event_id
         self._publisher = publisher
+        self._published = state.table
         self._clean = clean
         self._clock = clock
         self._log = log
@@ -238,7 +239,8 @@ class Engine:
         table = published[-1].table
         self._publisher.publish(table)
         erased = tuple({key: None for effect in published for key in effect.erased if _is_out(table, key)})
-        self._take(Published(table.serial, erased))
+        before, self._published = self._published, table
+        self._take(Published(before, table, erased))
         assert self._group is not None
         for domain, cluster in erased:
             self._group.create_task(self._ask(domain, cluster, table.serial), name=f"clean answer {domain} {cluster}")
@@ -246,7 +248,7 @@ class Engine:
     async def _ask(self, domain: str, cluster: str, serial: int) -> None:
         plan = self.state.world.clusters.get(cluster)
         try:
-            if plan and await self._clean(domain, plan.cluster.addresses):
+            if plan and await self._clean(domain, plan.cluster.places):
                 self._take(CleanAnswer(domain, cluster, serial))
         except Exception as error:
             self._defect("the question to our own DNS", error)

@@ -38,11 +38,12 @@ def preview(state: State, order: Order, now: float) -> Preview:
     if state.frozen:
         warnings.append("frozen: nothing that follows from this happens by itself")
     refused = refusal(state, order, now)
-    ttl = max((state.table.apps[domain].ttl for domain in domains), default=0)
+    held = [float(state.table.apps[domain].ttl) for domain in domains]
+    held += [until - now for (_, cluster), until in state.cached.items() if cluster in order.clusters]
     return Preview(
         changes=tuple(changes),
         expected=tuple((name, state.revisions.get(name, 0)) for name in order.clusters if name in state.world.clusters),
-        safe_in=float(ttl),
+        safe_in=max(held, default=0.0),
         refused=refused[0] if refused else "",
         warnings=tuple(warnings),
         grave=grave,
@@ -51,5 +52,5 @@ def preview(state: State, order: Order, now: float) -> Preview:
 
 def _answer(app: AppRecords) -> tuple[str, ...]:
     if app.policy == "failover" and app.records:
-        return app.records[0].addresses
+        return app.records[0].places
     return app.addresses

@@ -78,6 +78,21 @@ def difference(old: RecordTable, new: RecordTable) -> tuple[Change, ...]:
     return tuple(_changes(old, new))
 
 
+def still_held(before: RecordTable, after: RecordTable, at: float) -> dict[tuple[str, str], float]:
+    """Until when resolvers may hold what was answered until ``at``, and is no longer, or not for so long (spec S22):
+    by domain name and cluster, of those that have left an answer or whose TTL has fallen."""
+    held = {}
+    for domain, was in before.apps.items():
+        now = after.apps.get(domain)
+        if now is was:
+            continue
+        left = {record.cluster for record in now.records} if now else set()
+        for record in was.records:
+            if record.cluster not in left or (now and now.ttl < was.ttl):
+                held[domain, record.cluster] = at + was.ttl
+    return held
+
+
 def _changes(old: RecordTable, new: RecordTable) -> Iterator[Change]:
     for domain in sorted({*old.apps, *new.apps}):
         before, after = _shares(old, domain), _shares(new, domain)

@@ -17,7 +17,7 @@ from core.detection.internal import ClusterState
 from core.detection.pods import MISSING, PodState
 from core.errors import StartError
 from core.model import CheckId, Kind, Override
-from core.records import AppRecords, RecordTable
+from core.records import AppRecords, RecordTable, still_held
 from core.snapshot import Freeze
 from core.state import Incident, State
 from core.switching.standing import Standing, not_later
@@ -26,6 +26,7 @@ from core.switching.table import build
 from core.world import World
 
 T = TypeVar("T")
+SERIALS_PASSED = 1000
 
 
 class SavedTable(msgspec.Struct):
@@ -42,13 +43,15 @@ def encode(value: Any) -> bytes:
 
 def restore(world: World, saved: Mapping[str, bytes], now: float) -> State:
     """The state after a start. The record table is the one before the kill, unless the settings have changed it;
-    its serial begins with the time of the first start, so that it also grows when the state was lost (spec S32).
+    its serial begins with the time of the first start, so that it also grows when the state was lost (spec S32). At
+    each start it passes over those that may have been answered before a kill and were not saved, because the disk was
+    slow: a secondary that has one of them would take what comes next for what it has.
 
     Raises StartError when a value cannot be read.
     """
     table = RecordTable(int(now))
     parts: dict[str, dict[str, Any]] = {
-        name: {} for name in ("standing", "override", "revision", "incident", "order", "check", "pods")
+        name: {} for name in ("standing", "override", "revision", "incident", "order", "check", "pods", "cached")
     }
     types: dict[str, Any] = {
         "standing": Standing,
@@ -58,13 +61,14 @@ def restore(world: World, saved: Mapping[str, bytes], now: float) -> State:
         "order": tuple[str, ...],
         "check": tuple[CheckId, CheckState],
         "pods": tuple[PodState, ...],
+        "cached": float,
     }
     frozen = None
     for key, value in saved.items():
         kind, _, rest = key.partition("/")
         if kind == "table":
             found = _decode(key, value, SavedTable)
-            table = RecordTable(found.serial, found.apps)
+            table = RecordTable(max(found.serial + SERIALS_PASSED, int(now)), found.apps)
         elif kind == "freeze":
             frozen = _decode(key, value, Freeze)
         elif kind in parts:
@@ -83,12 +87,21 @@ def restore(world: World, saved: Mapping[str, bytes], now: float) -> State:
         revisions=parts["revision"],
         incidents={name: incident for name, incident in parts["incident"].items() if name in world.clusters},
         keys=parts["order"],
+        cached={
+            (domain, name): until
+            for key, until in parts["cached"].items()
+            for domain, _, name in (key.partition("/"),)
+            if name in world.clusters
+        },
         frozen=frozen,
         round_ends=now + world.settings.safety.first_round,
     )
     state = replace(state, assessments={name: _assess(state, name) for name in state.clusters})
     standings = {} if world.settings.safety.shadow else state.standings
-    return replace(state, table=build(world, standings, state.overrides, table), due=next_due(state.standings))
+    now_answered = build(world, standings, state.overrides, table)
+    held = still_held(table, now_answered, now)
+    cached = {**state.cached, **{key: max(until, state.cached.get(key, 0.0)) for key, until in held.items()}}
+    return replace(state, table=now_answered, cached=cached, due=next_due(state.standings))
 
 
 def _clusters(

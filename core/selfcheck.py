@@ -32,19 +32,20 @@ class SelfCheck:
         self._server = (host, port)
         self._places = asyncio.Semaphore(AT_ONCE)  # sockets: a site that goes down takes many clusters along
 
-    async def clean(self, domain: str, addresses: tuple[str, ...]) -> bool:
-        """Ask until an answer for ``domain`` holds none of ``addresses``; False when there was none in a few seconds."""
-        types = sorted({"AAAA" if ":" in address else "A" for address in addresses})
+    async def clean(self, domain: str, places: tuple[str, ...]) -> bool:
+        """Ask until an answer for ``domain`` holds none of ``places``, which are addresses or host names; False when there
+        was none in a few seconds."""
+        types = sorted({"AAAA" if ":" in place else "A" for place in places})
         for _ in range(TRIES):
             async with self._places:
                 held = [await self._ask(domain, qtype) for qtype in types]
-            if all(found is not None and not found & set(addresses) for found in held):
+            if all(found is not None and not found & set(places) for found in held):
                 return True
             await asyncio.sleep(WAIT / 10)
         return False
 
     async def _ask(self, domain: str, qtype: str) -> set[str] | None:
-        """The addresses in one answer; None without an answer."""
+        """The addresses, or the host name, in one answer; None without an answer."""
         question = dnslib.DNSRecord.question(domain, qtype)
         question.header.id = secrets.randbits(16)
         loop = asyncio.get_running_loop()
@@ -62,4 +63,5 @@ class SelfCheck:
             transport.close()
         if answer.header.id != question.header.id or answer.header.rcode != dnslib.RCODE.NOERROR:
             return None
-        return {str(ip_address(str(record.rdata))) for record in answer.rr if record.rtype in {1, 28}}
+        names = {str(record.rdata).lower() for record in answer.rr if record.rtype == dnslib.QTYPE.CNAME}
+        return names | {str(ip_address(str(record.rdata))) for record in answer.rr if record.rtype in {1, 28}}

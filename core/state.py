@@ -36,6 +36,8 @@ class State:
 
     ``round_ends`` is when the first round is over at the latest; ``round_over`` once it is (spec S30). ``keys`` are the
     orders already carried out, newest last. ``revisions`` grow with what an operator wants to have seen (spec S34).
+    ``uneasy`` are the clusters whose apps have a low TTL, and until when at least. ``cached`` is until when resolvers may hold
+    an address, by app and cluster, of those that have left an answer, or whose TTL was longer before.
     """
 
     world: World
@@ -47,6 +49,8 @@ class State:
     revisions: Mapping[str, int] = field(default_factory=dict)
     incidents: Mapping[str, Incident] = field(default_factory=dict)
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    uneasy: Mapping[str, float] = field(default_factory=dict)
+    cached: Mapping[StandingKey, float] = field(default_factory=dict)
     frozen: Freeze | None = None
     suspicion: Suspicion = NO_SUSPICION
     round_ends: float = 0.0
@@ -67,9 +71,10 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The DNS server answers from the table with this serial; no later answer holds what it erased."""
+    """The DNS server answers from ``table`` and no longer from ``before``; no later answer holds what was erased."""
 
-    serial: int
+    before: RecordTable
+    table: RecordTable
     erased: tuple[StandingKey, ...]
 
 

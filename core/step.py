@@ -17,10 +17,12 @@ from core.detection.silence import fell_silent, has_spoken, last_sign, listen
 from core.detection.suspicion import most, suspect
 from core.journal import Journal
 from core.model import Cause, CheckId, EventName, Evidence, Kind, Order, Phase, Result, Silence, SourceStatus, Verdict
+from core.records import still_held
 from core.state import CleanAnswer, Effect, Published, Reload, State, Tick
 from core.switching.operator import expire, obey
-from core.switching.switcher import UNASSESSED, decide, note, settle
+from core.switching.switcher import UNASSESSED, decide, note, renew, settle
 from core.switching.table import SERVING
+from core.switching.unease import calm_down, notice
 from core.telling import tell_check, tell_pods, tell_silence
 from core.world import ClusterPlan
 
@@ -68,7 +70,7 @@ def _on_result(state: State, result: Result, journal: Journal) -> State:
     assessments = state.assessments
     state = _reassess(state, name, journal)
     if state.assessments is assessments:
-        return state
+        return notice(state, name, journal)
     return decide(state, _domains(state, (name,)), journal, silence_counts=False)
 
 
@@ -83,7 +85,7 @@ def _on_status(state: State, status: SourceStatus) -> State:
 
 
 def _on_tick(state: State, tick: Tick, journal: Journal) -> State:
-    state = expire(state, journal)
+    state = calm_down(expire(state, journal), journal)
     state, changed = _listen(state, tick, journal)
     if not state.round_over:
         state = _end_round(state, journal)
@@ -217,6 +219,11 @@ def _many_may_be_silent(state: State, pending: list[str], tick: Tick, now: float
 
 def _on_published(state: State, published: Published, journal: Journal) -> State:
     """DNS answers from this table now: the addresses that it lacks are erased (spec S14)."""
+    held = still_held(published.before, published.table, journal.now)
+    held = {key: until for key, until in held.items() if until > state.cached.get(key, 0.0)}
+    for (domain, cluster), until in held.items():
+        journal.save(f"cached/{domain}/{cluster}", until)
+    state = replace(state, cached={**state.cached, **held})
     for domain, cluster in published.erased:
         fault_at = _fault_at(state, cluster)
         standing = state.standings.get((domain, cluster))
@@ -228,10 +235,10 @@ def _on_published(state: State, published: Published, journal: Journal) -> State
             app=domain,
             cause=cause.rule if isinstance(cause, Cause) else f"by hand: {cause}",
             evidence=evidence,
-            serial=published.serial,
+            serial=published.table.serial,
             fault_at=fault_at,
         )
-        state = note(state, cluster, EventName.ADDRESS_ERASED, published.serial, journal)
+        state = note(state, cluster, EventName.ADDRESS_ERASED, published.table.serial, journal)
     return state
 
 
@@ -270,16 +277,28 @@ def _on_reload(state: State, reload: Reload, journal: Journal) -> State:
     }
     for domain, name in state.standings.keys() - standings.keys():
         journal.save(f"standing/{domain}/{name}", None)
+    cached = {(domain, name): until for (domain, name), until in state.cached.items() if name in world.clusters}
+    for domain, name in state.cached.keys() - cached.keys():
+        journal.save(f"cached/{domain}/{name}", None)
     overrides = {name: override for name, override in state.overrides.items() if name in world.clusters}
     for name in state.overrides.keys() - overrides.keys():
         journal.save(f"override/{name}", None)
     assessments = {name: found for name, found in state.assessments.items() if name in clusters}
     state = replace(
-        state, world=world, clusters=clusters, standings=standings, overrides=overrides, assessments=assessments
+        state,
+        world=world,
+        clusters=clusters,
+        standings=standings,
+        overrides=overrides,
+        assessments=assessments,
+        cached=cached,
+        uneasy={name: until for name, until in state.uneasy.items() if name in clusters},
     )
     for name in clusters:
         state = _reassess(state, name, journal)
-    return settle(decide(state, world.apps, journal, silence_counts=False), journal)
+    before = state.table
+    state = settle(decide(state, world.apps, journal, silence_counts=False), journal)
+    return renew(state, journal) if state.table is before else state
 
 
 def _fitted(found: ClusterState, plan: ClusterPlan) -> ClusterState:

@@ -68,11 +68,7 @@ def apps(state: State, heard: Heard) -> tuple[AppView, ...]:
         records = state.table.apps[domain]
         members = tuple(membership(state, domain, name, heard) for name in app.clusters)
         addresses = (
-            records.addresses
-            if records.policy != "failover"
-            else records.records[0].addresses
-            if records.records
-            else ()
+            records.addresses if records.policy != "failover" else records.records[0].places if records.records else ()
         )
         views.append(AppView(domain, app.policy, records.ttl, app.min_healthy, addresses, records.fail_open, members))
     return tuple(views)
@@ -143,7 +139,7 @@ def _cluster(state: State, plan: ClusterPlan, heard: Heard) -> ClusterView:
         cause=_cause(word, override, assessment, standings, found),
         since=_since(word, override, standings, found, causes) or heard.since,
         revision=state.revisions.get(name, 0),
-        addresses=plan.cluster.addresses,
+        addresses=plan.cluster.places,
         tags=plan.cluster.tags,
         internal=assessment.internal,
         internal_bad=_bad([check for _, check in internal] + pod_checks),
@@ -253,8 +249,8 @@ def _safe_at(
     """When every cached answer with the cluster's address has expired; None while an answer may still hold it."""
     if not members or any(member.in_dns for member in members):
         return None
-    left = [override.since] if override else [standing.since for standing in standings]
-    return max(left) + max(state.table.apps[app.domain].ttl for app in plan.apps)
+    since = override.since if override else max(standing.since for standing in standings)
+    return max(state.cached.get((member.domain, member.cluster), since) for member in members)
 
 
 def _source(found: ClusterState, source: SourceId, known: list[tuple[CheckId, CheckState]], heard: Heard) -> SourceView:

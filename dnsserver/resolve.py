@@ -14,14 +14,15 @@ import dns.rdatatype
 import dnslib
 
 from core.records import RecordTable
-from dnsserver.dnssec.signer import NXNAME
+from dnsserver.dnssec.signer import NSEC, NXNAME, RRSIG
 from dnsserver.spread import Spread
-from dnsserver.wireform import Labels
+from dnsserver.wireform import Labels, labels_of
 from dnsserver.zone import AAAA, CNAME, DNAME, DS, NS, SOA, A, Node, RRset, Zone, Zones, find
 
 ANY = int(dns.rdatatype.ANY)
 TRANSFERS = frozenset((int(dns.rdatatype.AXFR), int(dns.rdatatype.IXFR)))
 _MOST_ALIASES = 16
+_VERSIONS = {A: 4, AAAA: 6}
 _HINFO = int(dns.rdatatype.HINFO)
 _RFC8482 = dnslib.RD(b"\x07RFC8482\x00")
 
@@ -110,8 +111,10 @@ class _Lookup:
         return self._at(name, nodes[name], qtype)
 
     def _at(self, name: Labels, node: Node, qtype: int) -> Labels | None:
-        if node.app and qtype in (A, AAAA):
-            self._app(name, node, qtype)
+        if qtype in (RRSIG, NSEC) and self.zone.signer:  # they stand beside a CNAME too, and are made when asked for
+            self._negative(dns.rcode.NOERROR, name, self._types(name, node))
+            return None
+        if node.app and self._app(name, node, qtype):
             return None
         if alias := node.rrsets.get(CNAME):
             self._add(self.reply.answer, name, alias)
@@ -130,24 +133,38 @@ class _Lookup:
         """What a name has."""
         types = {*node.rrsets, *((SOA,) if name == self.zone.apex else ())}
         if node.app and (app := self.table.apps.get(node.app)):
-            types |= {AAAA if ":" in address else A for record in app.records for address in record.addresses}
+            types |= {AAAA if ":" in address else A for record in app.records for address in record.addresses} or {
+                CNAME
+            }
         return frozenset(types)
 
-    def _app(self, name: Labels, node: Node, qtype: int) -> None:
+    def _app(self, name: Labels, node: Node, qtype: int) -> bool:
+        """Whether the record table answers it. A host name is not followed: it is another's to answer."""
         app = self.table.apps.get(node.app)
         if app is None:  # neither "no such name" nor "no address" is true, and both would be kept by resolvers
-            self.reply.rcode, self.reply.authoritative = dns.rcode.SERVFAIL, False
-            return
-        spread = Spread(app, 4 if qtype == A else 6)
+            if qtype in (A, AAAA):
+                self.reply.rcode, self.reply.authoritative = dns.rcode.SERVFAIL, False
+            return qtype in (A, AAAA)
+        if qtype not in (A, AAAA) and not any(record.hostname for record in app.records):
+            return False
+        spread = Spread(app, _VERSIONS.get(qtype, 0))
+        hostname = ""
         addresses: tuple[str, ...] = ()
         if spread.variants:
             self.reply.spread, self.reply.variant = spread, spread.variant(self.turn)
-            addresses = spread.addresses(self.reply.variant)
-        if addresses:
+            hostname = spread.hostname(self.reply.variant)
+            addresses = spread.addresses(self.reply.variant) if qtype in (A, AAAA) else ()
+        if hostname:
+            target = dnslib.CNAME(dnslib.DNSLabel(labels_of(hostname)))
+            self._add(self.reply.answer, name, RRset(CNAME, app.ttl, [target]))
+        elif addresses:
             data = dnslib.A if qtype == A else dnslib.AAAA
             self._add(self.reply.answer, name, RRset(qtype, app.ttl, [data(address) for address in addresses]))
-        else:
+        elif qtype in (A, AAAA):
             self._negative(dns.rcode.NOERROR, name, self._types(name, node) - {qtype})
+        else:
+            return False
+        return True
 
     def _dname(self, name: Labels, owner: Labels, dname: RRset) -> Labels | None:
         """RFC 6672 section 3.2."""

@@ -19,7 +19,9 @@ _MOST_VARIANTS = 256
 
 
 class Spread:
-    """The variants of the answers with one app's addresses of one family (``version`` 4 or 6).
+    """The variants of the answers with one app's addresses of one family (``version`` 4 or 6; 0 where none is asked for).
+
+    A cluster that has a host name instead of addresses stands alone in its answer, whatever was asked: a CNAME.
 
     Policy ``all``: every record, the order rotated, a record with share *s* in *s* % of the variants. ``failover``: the
     first of them alone. ``weighted``: one record, as often as weight × share says; its choice needs no variant of its
@@ -32,7 +34,7 @@ class Spread:
     def __init__(self, app: AppRecords, version: int) -> None:
         records = tuple(r for r in app.records if r.weight) or (app.records if app.fail_open else ())
         if app.policy != "failover":  # where the first record alone counts, its lack of a family is no cause to skip it
-            records = tuple(r for r in records if _of_version(r, version))
+            records = tuple(r for r in records if r.hostname or not version or _of_version(r, version))
         self._records = records
         self._policy = app.policy
         self._version = version
@@ -57,6 +59,10 @@ class Spread:
     def addresses(self, variant: int) -> tuple[str, ...]:
         """The addresses of one variant, in order."""
         return tuple(address for record in self._chosen(variant) for address in _of_version(record, self._version))
+
+    def hostname(self, variant: int) -> str:
+        """The one name that is answered instead of addresses, where one is."""
+        return next((record.hostname for record in self._chosen(variant)[:1]), "")
 
     def _chosen(self, variant: int) -> tuple[Record, ...]:
         if self._points:

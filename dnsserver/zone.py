@@ -6,7 +6,7 @@ not here: they come from the record table with each question.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -112,10 +112,12 @@ def load(config: settings.Settings) -> Zones:
     homes: dict[Labels, dict[Labels, str]] = {apex: {} for apex in wanted}
     for name, domain in apps.items():
         homes[next(name[depth:] for depth in range(len(name)) if name[depth:] in wanted)][name] = domain
+    named = {cluster.name for cluster in config.cluster if cluster.hostname}
+    aliased = frozenset(app.domain for app in config.app if named & {*app.clusters})
     zones: dict[Labels, Zone] = {}
     problems: list[str] = []
     for apex, section in wanted.items():
-        builder = _Builder(apex, section, homes[apex])
+        builder = _Builder(apex, section, homes[apex], aliased)
         zones[apex] = builder.build()
         problems += builder.problems
     if problems:
@@ -126,11 +128,15 @@ def load(config: settings.Settings) -> Zones:
 class _Builder:
     """Puts one zone together and collects what is wrong with it."""
 
-    def __init__(self, apex: Labels, section: settings.Zone, apps: Mapping[Labels, str]) -> None:
+    def __init__(
+        self, apex: Labels, section: settings.Zone, apps: Mapping[Labels, str], aliased: Collection[str]
+    ) -> None:
+        """``aliased`` are the domain names of the apps that may be answered with a CNAME."""
         self.problems: list[str] = []
         self._apex = apex
         self._section = section
         self._apps = apps
+        self._aliased = aliased
         self._nodes: dict[Labels, Node] = {apex: Node()}
         self._soa: StaticRecord | None = None
 
@@ -174,6 +180,10 @@ class _Builder:
             (dns.rdatatype.is_metatype(record.rdata.rdtype), "not a type that a zone can hold"),
             (rtype == SOA and (name != self._apex or self._soa), "a zone has one SOA, at its apex"),
             (ours and name in self._apps, "the name is an app's, its addresses come from the record table"),
+            (
+                self._apps.get(name, "") in self._aliased and rtype not in _BESIDE_CNAME,
+                "the name is an app's that a cluster's host name may answer: a CNAME stands alone (RFC 1034 section 3.6.2)",
+            ),
             (rtype in (NS, DNAME) and name[:1] == (b"*",), "not at a wildcard (RFC 4592 section 4)"),
             (self._section.dnssec and rtype in _OF_DNSSEC, "the zone is signed here, by its keys (zone.dnssec)"),
             (alone, "a CNAME beside other data (RFC 1034 section 3.6.2)"),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from core.settings.base import listen_address
+from core.settings.base import confirm_target, listen_address
 from core.settings.clusters import App, Cluster, Database, Zone
 from core.settings.explain import did_you_mean
 from core.settings.locate import Loc
@@ -47,7 +47,9 @@ def findings(settings: Settings, clusters: frozenset[str]) -> Iterator[Finding]:
     weights = {cluster.name: cluster.weight for cluster in settings.cluster}
     for index, app in enumerate(settings.app):
         yield from _app(("app", index), app, weights, clusters)
+        yield from _aliases(("app", index), app, settings)
     for index, cluster in enumerate(settings.cluster):
+        yield from _places(("cluster", index), cluster)
         yield from _mode(("cluster", index), cluster, settings.detection.mode)
         yield from _sources(("cluster", index), cluster)
         for number, database in enumerate(cluster.database):
@@ -84,6 +86,7 @@ def _repeated(settings: Settings) -> Iterator[Finding]:
         for i, cluster in enumerate(settings.cluster)
         for n, address in enumerate(cluster.addresses)
     )
+    yield from twice((("cluster", i, "hostname"), c.hostname) for i, c in enumerate(settings.cluster) if c.hostname)
     for i, app in enumerate(settings.app):
         yield from twice((("app", i, "clusters", n), name) for n, name in enumerate(app.clusters))
         yield from twice((("app", i, "pods", n), pod.match) for n, pod in enumerate(app.pods))
@@ -164,6 +167,40 @@ def _app(loc: Loc, app: App, weights: Mapping[str, int], clusters: frozenset[str
         )
     if not app.pods:
         yield Finding((*loc, "pods"), "no pods are named: containers are not checked for this app", note=True)
+
+
+def _aliases(loc: Loc, app: App, settings: Settings) -> Iterator[Finding]:
+    """A cluster with a host name is answered as a CNAME, which has nothing beside it (RFC 1034 section 3.6.2)."""
+    names = {cluster.name: cluster.hostname for cluster in settings.cluster if cluster.hostname}
+    for n, name in enumerate(app.clusters):
+        if name not in names:
+            continue
+        at = (*loc, "clusters", n)
+        if app.policy == "all" and len(app.clusters) > 1:
+            text = f'"{name}" has a host name, and a CNAME stands alone: use policy "failover" or "weighted"'
+            yield Finding(at, f"{text}, which answer one cluster at a time")
+        if _is_apex(app.domain, settings):
+            text = f"{app.domain} is the apex of its zone, where no CNAME can stand: put a [[zone]] above it"
+            yield Finding(at, f'"{name}" has a host name, and {text}, or give the cluster addresses')
+        if names[name] == app.domain:
+            yield Finding(at, f'the host name of "{name}" is this very domain')
+
+
+def _is_apex(domain: str, settings: Settings) -> bool:
+    """Whether the domain is that of a zone, written or, where none lies above it, its own."""
+    zones = {zone.name for zone in settings.zone}
+    above = zones | {app.domain for app in settings.app}
+    return domain in zones or not any(domain.endswith(f".{name}") for name in above if name != domain)
+
+
+def _places(loc: Loc, cluster: Cluster) -> Iterator[Finding]:
+    if not cluster.addresses and not cluster.hostname:
+        yield Finding((*loc, "addresses"), "is missing: write addresses of its router, or hostname where it has a name")
+    elif cluster.addresses and cluster.hostname:
+        yield Finding((*loc, "hostname"), "write addresses or hostname, not both")
+    if cluster.hostname and cluster.confirm and not confirm_target(cluster.confirm.kind, cluster.confirm.target).host:
+        text = "write the address it goes to: the cluster has a host name, and the message never goes through a name"
+        yield Finding((*loc, "confirm", "target"), text)
 
 
 def _mode(loc: Loc, cluster: Cluster, mode: str) -> Iterator[Finding]:

@@ -251,7 +251,11 @@ class Cluster(Section):
     """A container cluster (S1)."""
 
     name: Name = Field(description="its name everywhere")
-    addresses: tuple[Address, ...] = Field(min_length=1, description="addresses of its router: what DNS answers")
+    addresses: tuple[Address, ...] = Field((), description="addresses of its router: what DNS answers")
+    hostname: DomainName | None = Field(
+        None,
+        description="instead of addresses, the router's name: answered as a CNAME, by apps that answer one cluster",
+    )
     weight: Weight = Field(100, description="weight for policy weighted; 0 means never (S35)")
     tags: tuple[str, ...] = Field((), description="words to filter by")
     router: Router = Field(Router(), description="its ingress")
@@ -261,6 +265,11 @@ class Cluster(Section):
     node: tuple[Node, ...] = Field((), description="its worker nodes")
     machine: tuple[Machine, ...] = Field((), description="the physical machines under them")
     database: tuple[Database, ...] = Field((), description="databases its containers use")
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """What stands for it in answers: its addresses, or its host name."""
+        return (self.hostname,) if self.hostname else self.addresses
 
 
 __all__ = [

@@ -80,6 +80,7 @@ _EXAMPLES: dict[str, object] = {
     "cluster.database.dsn_file": "secrets/shop.dsn",
     "cluster.database.kind": "postgresql",
     "cluster.database.name": "shop",
+    "cluster.hostname": "lb.fukuoka.example.net.",
     "cluster.machine.domains": {"fukuoka-1": "vm-fukuoka-1"},
     "cluster.machine.name": "rack3",
     "cluster.machine.ssh": "pointsman@10.0.3.2",

@@ -53,6 +53,9 @@ class Dns(Section):
         ("127.0.0.1:5353",), min_length=1, description="ADDRESS:PORT, [IPv6]:PORT; UDP and TCP"
     )
     ttl: int = Field(5, ge=0, le=86400, description="seconds a resolver may keep an app's answer")
+    ttl_min: int = Field(
+        1, ge=0, le=86400, description="the same while a check fails and is not believed yet (detection.fall over 1)"
+    )
     nsid: str = Field("", description="server identity for those who ask (RFC 5001); empty: none")
     version: str = Field("", description="answer to version.bind; empty: refused")
     workers: int = Field(1, ge=1, le=64, description="processes that answer; 1 is the wire thread of this one")

@@ -111,7 +111,9 @@ def _same_trouble(incident: Incident | None, cause: Cause) -> bool:
 def settle(state: State, journal: Journal) -> State:
     """The table that follows from standings and overrides, published when it differs, with an event for each change."""
     shadow = state.world.settings.safety.shadow
-    table = build(state.world, {} if shadow else state.standings, state.overrides, state.table)
+    table = build(
+        state.world, {} if shadow else state.standings, state.overrides, state.table, () if shadow else state.uneasy
+    )
     if table is state.table:
         return state
     erased: list[StandingKey] = []
@@ -132,6 +134,14 @@ def settle(state: State, journal: Journal) -> State:
     journal.save("table", table)
     journal.publish(table, tuple(erased))
     return state
+
+
+def renew(state: State, journal: Journal) -> State:
+    """The same table with a serial of its own: what stands beside the apps in their zones may have changed."""
+    table = RecordTable(state.table.serial + 1, state.table.apps)
+    journal.save("table", table)
+    journal.publish(table, ())
+    return replace(state, table=table)
 
 
 def note(state: State, cluster: str, name: EventName, serial: int, journal: Journal) -> State:

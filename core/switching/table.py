@@ -6,7 +6,7 @@ Never empty: when no cluster of an app may be answered, those that automatic con
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from core.model import Override, Phase
@@ -20,17 +20,29 @@ SERVING = Standing()
 
 
 def build(
-    world: World, standings: Mapping[StandingKey, Standing], overrides: Mapping[str, Override], before: RecordTable
+    world: World,
+    standings: Mapping[StandingKey, Standing],
+    overrides: Mapping[str, Override],
+    before: RecordTable,
+    uneasy: Collection[str] = (),
 ) -> RecordTable:
-    """The table that follows from who stands where; ``before`` itself when it would be the same."""
-    apps = {domain: _records(world, app, standings, overrides) for domain, app in world.apps.items()}
+    """The table that follows from who stands where; ``before`` itself when it would be the same. Apps that stay as they
+    are stay the same objects. The apps of ``uneasy`` clusters have the TTL ``dns.ttl_min``."""
+    apps = {}
+    for domain, app in world.apps.items():
+        made, was = _records(world, app, standings, overrides, uneasy), before.apps.get(domain)
+        apps[domain] = was if was == made else made
     if apps == dict(before.apps):
         return before
     return RecordTable(before.serial + 1, MappingProxyType(apps))
 
 
 def _records(
-    world: World, app: App, standings: Mapping[StandingKey, Standing], overrides: Mapping[str, Override]
+    world: World,
+    app: App,
+    standings: Mapping[StandingKey, Standing],
+    overrides: Mapping[str, Override],
+    uneasy: Collection[str],
 ) -> AppRecords:
     automatic = [name for name in app.clusters if name not in overrides]
     standing = {name: standings.get((app.domain, name), SERVING) for name in automatic}
@@ -41,10 +53,18 @@ def _records(
     if fail_open:
         serving = dict.fromkeys(_least_bad(app, standing), 100)
     records = tuple(
-        Record(name, world.clusters[name].cluster.addresses, share, max(world.weight(app.domain, name), int(fail_open)))
+        Record(
+            name,
+            world.clusters[name].cluster.addresses,
+            share,
+            max(world.weight(app.domain, name), int(fail_open)),
+            world.clusters[name].cluster.hostname or "",
+        )
         for name, share in serving.items()
     )
     ttl = app.ttl if app.ttl is not None else world.settings.dns.ttl
+    if any(name in uneasy for name in serving):
+        ttl = min(ttl, world.settings.dns.ttl_min)
     return AppRecords(app.domain, ttl, records, app.policy, fail_open)
 
 

@@ -18,8 +18,8 @@ from typing import TypeAlias
 from core.records import AppRecords, RecordTable
 from dnsserver.dnssec.signer import Signer
 from dnsserver.spread import Spread
-from dnsserver.wireform import Labels, wire_data
-from dnsserver.zone import AAAA, SOA, A, Zones
+from dnsserver.wireform import Labels, labels_of, wire_data, wire_name
+from dnsserver.zone import AAAA, CNAME, SOA, A, Zones
 
 _AT_ONCE = 16
 _PAUSE = 0.002
@@ -101,6 +101,8 @@ def _sets(job: _Job, done: _Job | None) -> Iterator[_Set]:
 def _answers(signer: Signer, name: Labels, app: AppRecords) -> Iterator[_Set]:
     for rtype, version in ((A, 4), (AAAA, 6)):
         spread = Spread(app, version)
+        for hostname in {spread.hostname(variant) for variant in range(spread.variants)} - {""}:
+            yield signer, name, CNAME, app.ttl, (wire_name(labels_of(hostname)),)
         for addresses in {frozenset(spread.addresses(variant)) for variant in range(spread.variants)}:
             if addresses:
                 data = tuple(ip_address(address).packed for address in addresses)

@@ -16,6 +16,7 @@ sources beat at every tick unless muted.
     1.0 reload KEY = VALUE  ·  without a/n1    other settings, in TOML; a node less
     2.0 answers svc1.net.: b c                 what DNS answers now, by cluster; ``~`` before the list for fail-open
     2.0 share svc1.net. a: 25
+    2.0 ttl svc1.net.: 5
     2.0 phase svc1.net. a: erased
     2.0 verdict a: fail fail                   internal and external
     2.0 weight a default/web-1: 0
@@ -45,6 +46,7 @@ from core.model import (
     SourceStatus,
     Verdict,
 )
+from core.records import RecordTable
 from core.restore import encode, restore
 from core.settings import Settings
 from core.state import CleanAnswer, Emit, Publish, Published, Reload, Reply, Save, State, Tick
@@ -85,6 +87,7 @@ class Run:
     heard: dict[SourceId, float] = field(default_factory=dict)
     reported: float = 0.0
     reply: Reply | None = None
+    answered: RecordTable = field(init=False)
 
     def __post_init__(self) -> None:
         self.world = build(self.settings)
@@ -98,6 +101,7 @@ class Run:
 
     def boot(self) -> None:
         self.state = restore(self.world, self.saved, self.now)
+        self.answered = self.state.table
         self.saved["table"] = encode(self.state.table)
         self.listened, self.heard, self.reported = 0.0, {}, 0.0
 
@@ -131,7 +135,8 @@ class Run:
                 case Emit(event):
                     self.history.append(event)
                 case Publish(table, erased):
-                    self.feed(Published(table.serial, erased))
+                    before, self.answered = self.answered, table
+                    self.feed(Published(before, table, erased))
                     for domain, cluster in erased:
                         self.feed(CleanAnswer(domain, cluster, table.serial))
                 case Reply():
@@ -267,11 +272,6 @@ def _order(run: Run, text: str, until: float | None = None) -> None:
     run.feed(order)
 
 
-def _order_for(run: Run, text: str) -> None:
-    length, _, rest = text.partition(" order ")
-    _order(run, rest, run.now + float(length))
-
-
 def _refused(run: Run, text: str) -> None:
     assert run.reply is not None
     assert run.reply.refused, f"was carried out: {run.reply.said}"
@@ -282,7 +282,7 @@ def _restart(run: Run, text: str) -> None:
     before = run.state.table
     run.boot()
     assert dict(run.state.table.apps) == dict(before.apps), "a restart changed the answers"
-    assert run.state.table.serial == before.serial, "a restart changed the serial"
+    assert run.state.table.serial > before.serial, "a serial may be used twice"
 
 
 def _poll(run: Run, text: str) -> None:
@@ -321,6 +321,11 @@ def _share(run: Run, text: str) -> None:
     domain, cluster = where.split()
     shares = {record.cluster: record.share for record in run.state.table.apps[domain].records}
     assert shares.get(cluster, 0) == int(wanted), f"shares {shares}"
+
+
+def _ttl(run: Run, text: str) -> None:
+    domain, wanted = _split(text)
+    assert run.state.table.apps[domain].ttl == int(wanted), f"TTL {run.state.table.apps[domain].ttl}"
 
 
 def _phase(run: Run, text: str) -> None:
@@ -378,11 +383,12 @@ WORDS: dict[str, Any] = {
     "reload": _reload,
     "stall": _stall,
     "order": _order,
-    "for": _order_for,
+    "for": lambda run, text: _order(run, text.partition(" order ")[2], run.now + float(text.split()[0])),
     "refused": _refused,
     "restart": _restart,
     "answers": _answers,
     "share": _share,
+    "ttl": _ttl,
     "phase": _phase,
     "verdict": _verdict,
     "weight": _weight,

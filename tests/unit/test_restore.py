@@ -22,3 +22,15 @@ def test_a_clock_that_was_wrong_before_the_start_holds_nobody_out_for_years() ->
     assert standing.due == now + 20, "the hold of one flap"
     assert max(standing.since, standing.returned_at) <= now
     assert state.due == standing.due
+
+
+def test_a_start_passes_over_serials_that_were_answered_and_not_saved() -> None:
+    """A secondary that has one of them would take what comes next for what it has (spec S32)."""
+    world, now = build(Settings(**BASE)), 1_790_000_000.0
+    first = restore(world, {}, now).table
+    assert first.serial >= now, "it grows also where the state was lost"
+    soon = restore(world, {"table": encode(first)}, now + 1).table
+    assert soon.serial > first.serial + 500
+    assert soon.apps == first.apps
+    late = restore(world, {"table": encode(first)}, now + 1e6).table
+    assert late.serial >= now + 1e6

@@ -177,6 +177,10 @@ def test_a_database_whose_driver_is_not_installed_is_told_what_to_install(
     ("text", "note"),
     [
         ("ssh.insecure_accept_any_host_key = true", "ssh.insecure_accept_any_host_key: any machine can pose as a node"),
+        (
+            'zone = [{ name = "a.b", transfer_to = ["192.0.2.1"] }]',
+            "zone[0].transfer_to: anybody who can pose as one of these addresses gets the zone",
+        ),
         ("dns.workers = 2", "dns.workers: is read, and not carried out by this version"),
         ('alerts.command = "true"', "alerts.command: is read, and not carried out"),
         (APP + "weights = { a = 1 }\n" + CLUSTERS, "app[0].weights: give shares only with"),
@@ -277,3 +281,59 @@ def test_status_codes_are_ranges() -> None:
     for wrong in ("", "2xx", "300-200", "200,", "1000"):
         with pytest.raises(ValueError, match="not status codes"):
             status_ranges(wrong)
+
+
+NAMED = CLUSTERS.replace('addresses = ["192.0.2.1"]', 'hostname = "lb.a.example.net"').replace(
+    'confirm.kind = "icmp"', 'confirm = { kind = "icmp", target = "192.0.2.1" }', 1
+)
+ZONED = '[[zone]]\nname = "net."\n'
+FAILOVER = APP + 'policy = "failover"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            ZONED + APP + NAMED,
+            'app[0].clusters[0]: "a" has a host name, and a CNAME stands alone: use policy "failover"',
+        ),
+        (FAILOVER + NAMED, "svc1.net. is the apex of its zone, where no CNAME can stand"),
+        ('[[zone]]\nname = "svc1.net."\n' + FAILOVER + NAMED, "svc1.net. is the apex of its zone"),
+        (
+            ZONED + FAILOVER + NAMED.replace("lb.a.example.net", "svc1.net"),
+            'app[0].clusters[0]: the host name of "a" is this very domain',
+        ),
+        (
+            ZONED + FAILOVER + NAMED.replace('hostname = "lb', 'addresses = ["192.0.2.1"]\nhostname = "lb'),
+            "cluster[0].hostname: write addresses or hostname, not both",
+        ),
+        (ZONED + FAILOVER + CLUSTERS.replace("addresses = [", "tags = [", 1), "cluster[0].addresses: is missing"),
+        (
+            ZONED + FAILOVER + NAMED.replace(', target = "192.0.2.1"', ""),
+            "cluster[0].confirm.target: write the address it goes to",
+        ),
+        (
+            ZONED
+            + FAILOVER
+            + NAMED.replace('addresses = ["192.0.2.2", "2001:db8::2"]', 'hostname = "LB.a.example.net."'),
+            'cluster[1].hostname: "lb.a.example.net." stands twice',
+        ),
+    ],
+)
+def test_a_host_name_stands_where_a_cname_can(tmp_path: Path, text: str, problem: str) -> None:
+    assert any(problem in line for line in found(tmp_path, text))
+
+
+def test_a_host_name_is_right_under_a_zone_and_with_one_cluster_at_a_time(tmp_path: Path) -> None:
+    assert found(tmp_path, ZONED + FAILOVER + NAMED) == []
+    assert found(tmp_path, ZONED + APP + 'policy = "weighted"\n' + NAMED) == []
+    assert found(tmp_path, APP.replace('["a", "b"]', '["b"]') + FAILOVER.replace("svc1", "www.svc1") + NAMED) == []
+    assert found(tmp_path, ZONED + APP.replace('["a", "b"]', '["a"]') + NAMED) == []
+
+
+def test_a_zone_that_is_signed_online_is_not_transferred(tmp_path: Path) -> None:
+    (tmp_path / "key").touch(mode=0o600)
+    text = '[[zone]]\nname = "a.b"\ndnssec = ["key"]\n'
+    assert found(tmp_path, text) == []
+    (line,) = found(tmp_path, text + 'transfer_to = ["192.0.2.1"]\n')
+    assert line.startswith("zone[0].transfer_to: a zone that is signed online cannot be transferred")

@@ -12,6 +12,7 @@ from core.model import Action, Order, Verdict
 from core.preview import preview
 from core.settings import Settings
 from core.snapshot import ClusterState, ClusterView
+from core.world import build
 from tests.scenarios.runner import Run
 
 BASE = tomllib.loads((Path(__file__).parents[1] / "scenarios" / "files" / "base.toml").read_text())
@@ -115,3 +116,40 @@ def test_the_chain_of_a_cluster_held_by_hand_is_its_override(run: Run) -> None:
     run.changed(run.check("a/n1/routes"), "bad", "no rules")
     run.feed(Order(Action.ERASE, ("a",), "alice", "look at it"))
     assert seen(run, "a").why[0].said == "erase by alice: look at it"
+
+
+def test_a_cluster_is_safe_when_what_resolvers_hold_has_expired_not_when_it_was_erased(run: Run) -> None:
+    """Fail-open went on answering it long after it was erased."""
+    for name in "abc":
+        run.changed(run.check(f"{name}/n1/routes"), "bad", "no rules")
+    assert seen(run, "a").safe_at is None, "it is answered: all are down"
+    run.advance(run.now + 60)
+    run.changed(run.check("b/n1/routes"), "good", "")
+    run.advance(run.now + 5)
+    left = next(e.at for e in run.history if e.name == "fail_open_ended")
+    assert left > run.now - 5
+    assert seen(run, "a").safe_at == pytest.approx(left + 5)
+
+
+def test_a_lower_ttl_does_not_shorten_what_was_answered_before(run: Run) -> None:
+    run.reload(Settings(**{**BASE, "dns": {"ttl": 300}}))
+    run.advance(run.now + 10)
+    run.reload(Settings(**{**BASE, "dns": {"ttl": 5}}))
+    lowered = run.now
+    run.advance(run.now + 10)
+    order = Order(Action.DRAIN, ("a",), "alice", "new kernel")
+    assert preview(run.state, order, run.now).safe_in == pytest.approx(290)
+    run.feed(order)
+    assert seen(run, "a").safe_at == pytest.approx(lowered + 300)
+    run.boot()
+    assert seen(run, "a").safe_at == pytest.approx(lowered + 300), "also after a restart"
+
+
+def test_a_ttl_that_fell_while_it_was_down_counts_from_the_start(run: Run) -> None:
+    run.feed(Order(Action.DRAIN, ("b",), "alice", ""))
+    run.world = build(Settings(**{**BASE, "dns": {"ttl": 1}}))
+    run.advance(run.now + 100)
+    run.boot()
+    run.feed(Order(Action.DRAIN, ("a",), "alice", ""))
+    assert seen(run, "a").safe_at == pytest.approx(run.now + 5)
+    assert seen(run, "b").safe_at == pytest.approx(run.now - 95)

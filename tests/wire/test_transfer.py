@@ -19,7 +19,6 @@ import dns.tsig
 import dns.zone
 import pytest
 
-from core.errors import ConfigError
 from core.records import AppRecords, Record, RecordTable
 from core.settings import App, Dns, Settings, Zone
 from core.settings import tsig as keys
@@ -369,35 +368,3 @@ def test_questions_and_transfers_share_a_connection(serve: Serve, zone_file: Pat
         sock.shutdown(socket.SHUT_WR)
         kinds = [message.question[0].rdtype.name for message in _frames(sock)]
     assert (kinds[0], kinds[-1], set(kinds[1:-1])) == ("SOA", "SOA", {"AXFR"})
-
-
-# --- key files --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("", "one line"),
-        (f"{KEY}\n{KEY}", "one line"),
-        ("transfers", ":1: write algorithm:name:base64"),
-        ("\n\nhmac-md5:a:MDEyMzQ1Njc4OWFiY2RlZg==", ":3: the algorithm must be one of hmac-sha256"),
-        ("hmac-sha256:a..b:MDEyMzQ1Njc4OWFiY2RlZg==", ":1: the name"),
-        ("hmac-sha256:a:!", ":1: what follows the second colon is not base64"),
-        ("hmac-sha256:a:MDEy", ":1: the secret has 3 octets"),
-    ],
-)
-def test_a_key_file_that_cannot_be_used_is_named_without_its_secret(tmp_path: Path, text: str, reason: str) -> None:
-    path = tmp_path / "key"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match=reason) as caught:
-        keys.read(str(path))
-    assert str(path) in str(caught.value)
-    assert "MDEy" not in str(caught.value)
-
-
-def test_two_keys_of_one_name_are_refused(zone_file: Path, key_file: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    other.write_text(KEY.replace("MDEy", "AAAA"))
-    sections = (Zone(name="a.test.", tsig=str(key_file)), Zone(name="b.test.", tsig=str(other)))
-    with pytest.raises(ConfigError, match="another key of the same name"):
-        transfer.accesses(Settings(zone=sections))
