@@ -8,7 +8,7 @@ COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --gen
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test lint bench bench-failover bench-idle bench-dns lock clean
+.PHONY: demo test lint bench bench-failover bench-idle bench-dns bench-secondaries lock clean
 
 demo: .venv/.runtime
 	@$(BIN)/pointsman demo $(ARGS)
@@ -32,6 +32,9 @@ bench-idle: .venv/.dev
 
 bench-dns: .venv/.dev
 	$(BIN)/python -m bench.dns $(ARGS)
+
+bench-secondaries: .venv/.dev
+	$(BIN)/python -m bench.secondaries $(ARGS)
 
 lock:
 	$(COMPILE) -o requirements.lock
