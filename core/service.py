@@ -112,7 +112,8 @@ class Service:
         return replace(answer, memberships=members)
 
     def _heard(self) -> views.Heard:
-        return views.Heard(self._engine.started_at, self._engine.heard_at, self._engine.latencies)
+        engine = self._engine
+        return views.Heard(self._clock.now(), engine.started_at, engine.heard_at, engine.latencies)
 
     async def reload(self) -> str:
         return await self._reload()
