@@ -1,7 +1,8 @@
 """The external detector (spec S10–S12): which cluster is abnormal, for which app, and why. Pure.
 
 An anomaly of any layer stands, whatever another layer says (spec S26). Definite evidence is named before silence.
-What is made of silence is ``detection.silence.policy`` (spec S25); it is never definite, so that suspicion of
+What is made of silence is ``detection.silence.policy`` (spec S25): node silence and the router's corroborate each other,
+and a router that is silent alone is given as long as its own history asks for. Silence is never definite, so that suspicion of
 ourselves (spec S28) can hold it back.
 """
 
@@ -71,7 +72,7 @@ def _confirm(world: World, plan: ClusterPlan, state: ClusterState) -> Iterator[C
         return
     if found.verdict is Verdict.FAIL:
         yield Cause("external_anomaly", str(check), found.fault_said, found.fault_at)
-    elif found.outcome is Outcome.SILENT and found.missed >= confirm.fall:
+    elif found.outcome is Outcome.SILENT and found.missed >= confirm.fall and state.overdue:
         yield Cause(SILENCE, str(check), found.said, found.run_since)
 
 
