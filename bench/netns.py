@@ -14,6 +14,7 @@ import http.server
 import os
 import random
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -21,7 +22,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,7 +80,8 @@ class Uplink(threading.Thread):
                 heapq.heappush(held, (last[side], number, 1 - side, os.read(end, 65536)))
             while held and held[0][0] <= now:
                 _, _, side, frame = heapq.heappop(held)
-                os.write(self._ends[side], frame)
+                with suppress(OSError):  # EIO: the far interface is not up yet
+                    os.write(self._ends[side], frame)
         for end in self._ends:
             os.close(end)
 
@@ -97,6 +99,10 @@ class Uplink(threading.Thread):
 
 class _Well(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # who gave up waiting resets the connection
+            super().handle()
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -175,7 +181,8 @@ class Bed:
 
 @contextmanager
 def bed(directory: Path, clusters: tuple[str, ...]) -> Iterator[Bed]:
-    """The bed, up; everything of it is gone at the end."""
+    """The bed, up; everything of it is gone at the end, which SIGTERM brings as well."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     made = Bed(directory, clusters)
     nodes = [node for cluster in clusters for node in made.nodes(cluster)]
     with ExitStack() as stack:

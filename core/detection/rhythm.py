@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-HALF_LIFE = 60.0
+HALF_LIFE = 300.0
 MARGIN = 1.5
 ALONE = 5
 
