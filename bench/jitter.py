@@ -4,7 +4,8 @@ Generated streams of gaps go through the pure step, with default settings: four 
 quiet for two ticks a step changes nothing, so only the moments around a gap are played, at the engine's own 25 ms, and between them
 once a second. What is generated, for each connection by itself unless it says otherwise:
 
-- *loss* of 1 %: a gap of TCP's retransmission, 0.2 s and a tick, doubled at each further loss, on average every 5 s;
+- *loss* of 1 %: a gap of TCP's retransmission, 0.2 s and a tick, doubled at each further loss, on average every 5 s; a router's answer
+  is given up after 0.5 s, and asked for on a new connection, whose first packets can be lost as well;
 - *pauses* of a node (garbage collection, a busy disk): 0.3 to 0.9 s, on average every 10 minutes;
 - *bursts* on the way to a whole cluster, its router too: up to 0.12 s, on average once a minute.
 
@@ -56,6 +57,12 @@ def gaps(random: Random, who: tuple[SourceId, ...], every: float, kind: str) -> 
                 length, timeout = length + timeout * random.uniform(1, 1.2), timeout * 2
                 if random.random() > 0.01:
                     break
+        elif kind == "lost answer":
+            length = 0.25
+            if random.random() < 0.01:  # the repetition is lost as well: given up, and asked on new connections
+                length = TIMEOUT + 0.05
+                while random.random() < 0.03:
+                    length += TIMEOUT
         else:
             length = random.uniform(0.3, 0.9) if kind == "pause" else random.uniform(0.02, 0.12)
         yield at, length, who
@@ -66,7 +73,8 @@ def streams(world: World, random: Random) -> list[Iterator[Gap]]:
     made = []
     for plan in world.clusters.values():
         made.append(gaps(random, plan.sources, 60, "burst"))
-        made += [gaps(random, (source,), 5, "loss") for source in plan.sources]
+        made += [gaps(random, (node,), 5, "loss") for node in plan.nodes]
+        made += [gaps(random, (source,), 5, "lost answer") for source in plan.sources if source == plan.router]
         made += [gaps(random, (node,), 600, "pause") for node in plan.nodes]
     return made
 
