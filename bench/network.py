@@ -44,6 +44,12 @@ def _dead_at_loss(network: Bed) -> None:
     _die(network)
 
 
+def _all_dead_at_loss(network: Bed) -> None:
+    network.rules(network.lose(1))
+    time.sleep(20)
+    network.rules(network.lose(1), network.cut("osaka"))
+
+
 def _die(network: Bed) -> None:
     run("ip", "-n", network.nodes("tokyo")[0][0], "link", "set", "eth0", "down")
 
@@ -51,12 +57,13 @@ def _die(network: Bed) -> None:
 # From a network without a history of gaps to the worst: what is learnt in one trouble is remembered in the next.
 TROUBLES = (
     Trouble("node with the router dies", _die, frozenset({"tokyo"}), must=True),
-    Trouble("2 s blackhole, one cluster", lambda n: n.rules(n.cut("osaka")), frozenset({"osaka"}), 2.0, must=True),
+    Trouble("2 s blackhole of one cluster", lambda n: n.rules(n.cut("osaka")), frozenset({"osaka"}), 2.0, must=True),
     Trouble("half of the clusters cut off", lambda n: n.rules(n.cut(*CLUSTERS[2:])), frozenset(CLUSTERS[2:])),
-    Trouble("2 s blackhole, everything", lambda n: n.rules("PEER 10.231.0.0/16 drop"), lasts=2.0),
+    Trouble("2 s blackhole of everything", lambda n: n.rules("PEER 10.231.0.0/16 drop"), lasts=2.0),
     Trouble("our own uplink cut", lambda n: n.rules("PEER 10.231.0.0/16 drop")),
     Trouble("1 % loss", lambda n: n.rules(n.lose(1))),
-    Trouble("node with the router dies, at 1 % loss", _dead_at_loss, frozenset({"tokyo"}), must=True),
+    Trouble("node with the router dies at 1 % loss", _dead_at_loss, frozenset({"tokyo"}), must=True),
+    Trouble("a whole cluster dies at 1 % loss", _all_dead_at_loss, frozenset({"osaka"}), must=True),
     Trouble("200 ms jitter", _jitter),
     Trouble("5 % loss", lambda n: n.rules(n.lose(5))),
     Trouble("20 % loss", lambda n: n.rules(n.lose(20))),

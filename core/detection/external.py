@@ -18,7 +18,7 @@ from core.model import INTERNAL_KINDS, Cause, CheckId, Kind, Verdict
 from core.world import ClusterPlan, World
 
 SILENCE = "silence"
-UNCORROBORATED = 4
+UNCORROBORATED = 5
 RETRANSMISSION = 0.2
 """Seconds after which Linux sends again what was lost, at the least: a gap as long as this was a lost packet."""
 
@@ -81,9 +81,9 @@ def _confirm(world: World, plan: ClusterPlan, state: ClusterState) -> Iterator[C
 
 def _misses(plan: ClusterPlan, state: ClusterState, fall: int) -> int:
     """Unanswered messages until a router's silence counts alone. On a link that has lost packets before one of them is two
-    lost packets, and the next is a new connection's first: while most of its nodes speak it takes :data:`UNCORROBORATED`."""
-    speak = sum(node not in state.quiet and node not in state.waiting for node in plan.nodes)
-    return max(fall, UNCORROBORATED) if speak * 2 > len(plan.nodes) and _is_lossy(plan, state) else fall
+    lost packets, and the next is a new connection's first: while any of its nodes speaks it takes :data:`UNCORROBORATED`."""
+    speak = any(node not in state.quiet and node not in state.waiting for node in plan.nodes)
+    return max(fall, UNCORROBORATED) if speak and _is_lossy(plan, state) else fall
 
 
 def _is_lossy(plan: ClusterPlan, state: ClusterState) -> bool:
@@ -102,9 +102,9 @@ def _silence(world: World, plan: ClusterPlan, state: ClusterState) -> Cause | No
         return Cause(SILENCE, name, f"silent: {', '.join(sorted(unknown))}", min(unknown.values()))
     if plan.router:
         quiet = sorted(state.quiet[node] for node in plan.nodes if node in state.quiet)
-        # Where packets get lost, a gap of the router and one of some nodes meet now and then: it takes a lost answer too.
+        # Where packets get lost, a gap of the router and one of some nodes meet now and then: it takes two unanswered messages too.
         found = state.checks.get(CheckId(plan.router, Kind.CONFIRM))
-        sure = len(quiet) == nodes or not _is_lossy(plan, state) or (found is not None and found.missed > 0)
+        sure = len(quiet) == nodes or not _is_lossy(plan, state) or (found is not None and found.missed > 1)
         if plan.router in state.quiet and len(quiet) * 2 >= nodes and sure:
             since = max(state.quiet[plan.router], quiet[(nodes + 1) // 2 - 1])
             return Cause(SILENCE, name, f"router and {len(quiet)} of {nodes} nodes silent", since)
