@@ -8,7 +8,7 @@ COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --gen
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test lint bench bench-failover bench-idle bench-dns lock clean
+.PHONY: demo test lint bench bench-failover bench-idle bench-dns bench-network bench-jitter soak-loss lock clean
 
 demo: .venv/.runtime
 	@$(BIN)/pointsman demo $(ARGS)
@@ -32,6 +32,16 @@ bench-idle: .venv/.dev
 
 bench-dns: .venv/.dev
 	$(BIN)/python -m bench.dns $(ARGS)
+
+# These two make network namespaces, which takes root.
+bench-network: .venv/.dev
+	$(BIN)/python -m bench.network $(ARGS)
+
+soak-loss: .venv/.dev
+	$(BIN)/python -m bench.soak $(ARGS)
+
+bench-jitter: .venv/.dev
+	$(BIN)/python -m bench.jitter $(ARGS)
 
 lock:
 	$(COMPILE) -o requirements.lock
