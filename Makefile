@@ -8,7 +8,7 @@ COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --gen
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test lint bench bench-failover bench-idle bench-dns bench-secondaries lock clean
+.PHONY: demo test lint bench bench-failover bench-idle bench-dns bench-secondaries bench-network bench-jitter soak-loss lock clean
 
 demo: .venv/.runtime
 	@$(BIN)/pointsman demo $(ARGS)
@@ -35,6 +35,16 @@ bench-dns: .venv/.dev
 
 bench-secondaries: .venv/.dev
 	$(BIN)/python -m bench.secondaries $(ARGS)
+
+# These two make network namespaces, which takes root.
+bench-network: .venv/.dev
+	$(BIN)/python -m bench.network $(ARGS)
+
+soak-loss: .venv/.dev
+	$(BIN)/python -m bench.soak $(ARGS)
+
+bench-jitter: .venv/.dev
+	$(BIN)/python -m bench.jitter $(ARGS)
 
 lock:
 	$(COMPILE) -o requirements.lock

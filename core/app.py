@@ -27,6 +27,7 @@ from core.errors import CommandRefused, ConfigError, PointsmanError, StartError
 from core.log import log_event, set_up
 from core.model import Event, EventName, Result
 from core.notify import notify
+from core.past import Recorder
 from core.probes.sink import ProbeSink
 from core.probes.supervisor import Probes
 from core.restore import restore
@@ -152,10 +153,12 @@ class Part:
                     token_file=Path(settings.control.token_file) if settings.control.token_file else None,
                 )
                 await control.start()
+                recorder = Recorder(engine, service, store)
                 work = (
                     engine.run(),
                     probes.run(),
                     control.keep(),
+                    recorder.run(),
                     self._reload_on_hang_up(),
                     self._watch_store(),
                     self._refresh_dns(),

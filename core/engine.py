@@ -24,6 +24,7 @@ import structlog
 
 from core.clock import Clock
 from core.errors import CommandRefused, PointsmanError
+from core.latency import Latency
 from core.model import Event, EventName, Evidence, Kind, Order, OrderResult, Result, SourceId, SourceStatus
 from core.records import RecordTable
 from core.saver import Saver
@@ -35,7 +36,6 @@ from core.world import World
 TICK = 0.025
 SAVE_DEADLINE = 0.05
 ORDER_SAVE_DEADLINE = 5.0
-LATENCIES_KEPT = 900
 EVENTS_KEPT = 1000
 
 
@@ -74,7 +74,7 @@ class Engine:
         self.state = state
         self.started_at = clock.now()
         self.saver = saver
-        self.latencies: dict[str, deque[float]] = {}
+        self.latencies: dict[str, Latency] = {}
         self.heard_at: dict[SourceId, float] = {}
         self.recent: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self.version = 0
@@ -97,8 +97,8 @@ class Engine:
 
     def result(self, result: Result) -> None:
         if result.check.kind is Kind.CONFIRM:
-            ring = self.latencies.setdefault(result.check.cluster, deque(maxlen=LATENCIES_KEPT))
-            ring.append(result.took if isinstance(result, Evidence) else -1.0)
+            latency = self.latencies.setdefault(result.check.cluster, Latency())
+            latency.note(self._clock.now(), result.took if isinstance(result, Evidence) else None)
         self._heard.setdefault(result.check.source, self._listened)  # from its first result on silence counts
         self._take(result)
 

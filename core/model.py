@@ -48,11 +48,12 @@ class SourceKind(StrEnum):
     MACHINE = "machine"
     DATABASE = "database"
     ROUTER = "router"
+    CANARY = "canary"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class SourceId:
-    """One place that is asked: a node, a physical machine, a database or a router of a cluster."""
+    """One place that is asked: a node, a physical machine, a database or a router of a cluster; a canary is of none."""
 
     cluster: str
     name: str

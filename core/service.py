@@ -14,6 +14,7 @@ from core.clock import Clock
 from core.engine import Engine
 from core.errors import CommandRefused
 from core.model import Action, Event, Order, OrderResult
+from core.past import past
 from core.records import RecordTable
 from core.snapshot import AnswerView, DnsStats, Preview, Snapshot, Update
 from core.step import step
@@ -72,9 +73,21 @@ class Service:
         )
 
     async def events(
-        self, *, since: float = 0.0, after: int = 0, cluster: str = "", name: str = "", limit: int = 500
+        self,
+        *,
+        since: float = 0.0,
+        after: int = 0,
+        before: int = 0,
+        cluster: str = "",
+        name: str = "",
+        limit: int = 500,
     ) -> list[Event]:
-        return await self._store.events(since=since, after=after, cluster=cluster, name=name, limit=limit)
+        return await self._store.events(
+            since=since, after=after, before=before, cluster=cluster, name=name, limit=limit
+        )
+
+    async def past(self, event: int) -> Snapshot:
+        return await past(self._store, event)
 
     async def stream(self) -> AsyncIterator[Update]:
         seen, told = -1, self._engine.last_event_id
@@ -112,7 +125,8 @@ class Service:
         return replace(answer, memberships=members)
 
     def _heard(self) -> views.Heard:
-        return views.Heard(self._engine.started_at, self._engine.heard_at, self._engine.latencies)
+        engine = self._engine
+        return views.Heard(self._clock.now(), engine.started_at, engine.heard_at, engine.latencies)
 
     async def reload(self) -> str:
         return await self._reload()

@@ -112,8 +112,9 @@ class ClusterView:
 
     ``internal``/``external`` are the two detectors' verdicts; ``internal_bad`` of ``internal_total`` checks are not OK;
     ``fails`` counts the longest run of failing results that has not flipped a verdict yet. ``safe_at`` is when, for a
-    cluster that is out, every cached answer has expired. ``p50``/``p95`` are the router's answer times in seconds, and
-    ``latency`` the newest of them, oldest first, -1 for a timeout.
+    cluster that is out, every cached answer has expired. ``p50``/``p95`` are the router's newest answer times in seconds,
+    and ``latency`` the median of each quarter of a minute of the last quarter of an hour, oldest first: -1 where a message
+    was not answered, None where none was sent.
     """
 
     name: str
@@ -140,7 +141,7 @@ class ClusterView:
     why: tuple[WhyStep, ...]
     p50: float | None = None
     p95: float | None = None
-    latency: tuple[float, ...] = ()
+    latency: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from core.detection.external import SILENCE, assess
 from core.detection.hysteresis import CheckState, Outcome
 from core.detection.internal import ClusterState, forgotten, grow_old, take
-from core.detection.silence import fell_silent, has_spoken, last_sign, listen
+from core.detection.silence import canaries_heard, fell_silent, has_spoken, heard_alike, last_sign, listen, tried_again
 from core.detection.suspicion import most, suspect
 from core.journal import Journal
 from core.model import Cause, CheckId, EventName, Evidence, Kind, Order, Phase, Result, Silence, SourceStatus, Verdict
@@ -29,6 +29,8 @@ from core.world import ClusterPlan
 Input: TypeAlias = Result | SourceStatus | Tick | Order | Published | CleanAnswer | Reload
 NOBODY = ClusterState()
 GROW_OLD_EVERY = 0.5
+CANARIES_QUIET = 0.8
+"""Seconds without a canary's answer until they are silent: a lost question and its repetition, and more."""
 
 
 def step(state: State, given: Input, now: float) -> tuple[State, tuple[Effect, ...]]:
@@ -44,7 +46,7 @@ def step(state: State, given: Input, now: float) -> tuple[State, tuple[Effect, .
         case Order():
             state = obey(state, given, journal)
             domains = _domains(state, given.clusters) if given.clusters else state.world.apps
-            state = decide(state, domains, journal, silence_counts=False)
+            state = decide(state, domains, journal)
         case Published():
             state = _on_published(state, given, journal)
         case CleanAnswer():
@@ -71,7 +73,7 @@ def _on_result(state: State, result: Result, journal: Journal) -> State:
     state = _reassess(state, name, journal)
     if state.assessments is assessments:
         return notice(state, name, journal)
-    return decide(state, _domains(state, (name,)), journal, silence_counts=False)
+    return decide(state, _domains(state, (name,)), journal)
 
 
 def _on_status(state: State, status: SourceStatus) -> State:
@@ -91,15 +93,14 @@ def _on_tick(state: State, tick: Tick, journal: Journal) -> State:
         state = _end_round(state, journal)
         if not state.round_over:
             return state
-    state = _suspect(state, journal)
-    pending = _pending_silence(state)
-    if pending:
-        trusted = not state.suspicion and not _many_may_be_silent(state, pending, tick, journal.now)
-        state = decide(state, _domains(state, pending), journal, silence_counts=trusted)
+    state = _suspect(state, tick, journal)
+    pending = [name for name in _pending_silence(state) if not state.suspicion.holds(name)]
+    if pending and not _many_may_be_silent(state, pending, tick, journal.now):
+        state = decide(state, _domains(state, pending), journal, silent=pending)
     if state.due and journal.now >= state.due:
-        state = decide(state, state.world.apps, journal, silence_counts=False)
+        state = decide(state, state.world.apps, journal)
     elif changed:
-        state = decide(state, _domains(state, changed), journal, silence_counts=False)
+        state = decide(state, _domains(state, changed), journal)
     return state
 
 
@@ -115,8 +116,9 @@ def _listen(state: State, tick: Tick, journal: Journal) -> tuple[State, list[str
             after = _forget(state, after, journal)
         if after is not before:
             clusters[name] = after
-            changed.append(name)
-            tell_silence(before, after, journal)
+            if not heard_alike(before, after):
+                changed.append(name)
+                tell_silence(before, after, journal)
     state = replace(state, clusters=clusters, old_at=journal.now if old else state.old_at)
     for name in changed:
         state = _reassess(state, name, journal)
@@ -141,7 +143,7 @@ def _end_round(state: State, journal: Journal) -> State:
     )
     if not whole and journal.now < state.round_ends:
         return state
-    return decide(replace(state, round_over=True), state.world.apps, journal, silence_counts=False)
+    return decide(replace(state, round_over=True), state.world.apps, journal)
 
 
 def _reassess(state: State, name: str, journal: Journal) -> State:
@@ -170,7 +172,7 @@ def _reassess(state: State, name: str, journal: Journal) -> State:
     return replace(state, assessments={**state.assessments, name: after})
 
 
-def _suspect(state: State, journal: Journal) -> State:
+def _suspect(state: State, tick: Tick, journal: Journal) -> State:
     """Whether silence is our own fault (spec S28)."""
     silent = {}
     for name, plan in state.world.clusters.items():
@@ -181,7 +183,18 @@ def _suspect(state: State, journal: Journal) -> State:
     settings = state.world.settings
     grace = settings.ssh.connect_timeout + settings.ssh.backoff_limit
     share = settings.safety.suspicion_share
-    after = suspect(state.suspicion, silent, len(state.world.clusters), share, journal.now, grace)
+    after = suspect(
+        state.suspicion,
+        silent,
+        len(state.world.clusters),
+        share,
+        journal.now,
+        grace,
+        canaries=canaries_heard(state.world, tick.gaps, CANARIES_QUIET),
+        tried_again=lambda name, since: tried_again(
+            state.world.clusters[name], state.clusters.get(name, NOBODY), since
+        ),
+    )
     if after and not state.suspicion:
         journal.emit(EventName.SUSPECT_SELF, cause=str(after))
     elif state.suspicion and not after:
@@ -208,9 +221,13 @@ def _pending_silence(state: State) -> list[str]:
 
 
 def _many_may_be_silent(state: State, pending: list[str], tick: Tick, now: float) -> bool:
-    """Whether most clusters were not heard since one fell silent: then it takes another sign to tell whose fault it is."""
+    """Whether no canary, or without canaries most clusters, were not heard since one fell silent: then it takes another
+    sign to tell whose fault it is."""
     world, clusters = state.world, state.clusters
     within = min(last_sign(world, world.clusters[name], clusters[name], tick.gaps, now) for name in pending)
+    canary = canaries_heard(world, tick.gaps, within)
+    if canary is not None:
+        return not canary
     spoke = [
         has_spoken(plan, clusters.get(name, NOBODY), tick.gaps, within, now) for name, plan in world.clusters.items()
     ]
@@ -297,7 +314,7 @@ def _on_reload(state: State, reload: Reload, journal: Journal) -> State:
     for name in clusters:
         state = _reassess(state, name, journal)
     before = state.table
-    state = settle(decide(state, world.apps, journal, silence_counts=False), journal)
+    state = settle(decide(state, world.apps, journal), journal)
     return renew(state, journal) if state.table is before else state
 
 

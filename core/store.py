@@ -16,8 +16,8 @@ import errno
 import fcntl
 import os
 import sqlite3
-from collections.abc import Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,8 +34,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE events (id INTEGER PRIMARY KEY CHECK (id > 0), at REAL NOT NULL, name TEXT NOT NULL,"
         " cluster TEXT NOT NULL, body TEXT NOT NULL)",
     ),
+    (
+        "CREATE TABLE past (event INTEGER NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (name, event))"
+        " WITHOUT ROWID",
+        "CREATE INDEX past_by_event ON past (event)",
+    ),
 )
 _TRIM_AT_ONCE = 200  # events deleted beyond what a batch adds, so that a lowered limit never stalls a write
+_PAST_KEPT = 20_000  # rows of `past`, of some kilobytes each
 _CHECKPOINT_EVERY = 200  # writes
 _LONG_LOG = 2000  # pages of 4 KiB
 _BUSY_SECONDS = 1.0  # wait for a person's own sqlite3 session on the file
@@ -107,13 +113,21 @@ class Store:
         return int(newest)
 
     async def events(
-        self, *, since: float = 0.0, after: int = 0, cluster: str = "", name: str = "", limit: int = 500
+        self,
+        *,
+        since: float = 0.0,
+        after: int = 0,
+        before: int = 0,
+        cluster: str = "",
+        name: str = "",
+        limit: int = 500,
     ) -> list[Event]:
-        """The newest ``limit`` events from ``since`` on with an id over ``after``, oldest first."""
+        """The newest ``limit`` events from ``since`` on with an id over ``after``, and under ``before`` unless it is 0,
+        oldest first."""
         rows = await self._read(
-            "SELECT body FROM events WHERE id > ? AND at >= ? AND (? = '' OR cluster = ?) AND (? = '' OR name = ?)"
-            " ORDER BY id DESC LIMIT ?",
-            (after, since, cluster, cluster, name, name, limit),
+            "SELECT body FROM events WHERE id > ? AND (? = 0 OR id < ?) AND at >= ? AND (? = '' OR cluster = ?)"
+            " AND (? = '' OR name = ?) ORDER BY id DESC LIMIT ?",
+            (after, before, before, since, cluster, cluster, name, name, limit),
         )
         found = []
         for (body,) in reversed(rows):
@@ -126,23 +140,39 @@ class Store:
 
         Writing the same batch again is harmless, so one that timed out can be repeated.
         """
-        async with self._turn:
-            try:
-                if self._unfinished:
-                    await self._writer.rollback()
-                self._unfinished = True
-                await self._transaction(batch)
-                self._unfinished = False
-                if not await asyncio.to_thread(self._is_there):
-                    raise StoreError(
-                        f"state in {self._directory}: state.db was removed or replaced under the running process;"
-                        " put it back, or restart to begin anew"
-                    )
-            except sqlite3.Error as error:
-                raise StoreError(f"state in {self._directory}: {_reason(error, self._directory)}") from error
+        async with self._writing():
+            await self._transaction(batch)
+        if not await asyncio.to_thread(self._is_there):
+            raise StoreError(
+                f"state in {self._directory}: state.db was removed or replaced under the running process;"
+                " put it back, or restart to begin anew"
+            )
         self._writes += 1
         if self._writes % _CHECKPOINT_EVERY == 0:
             self._checkpoint_due.set()
+
+    async def keep_past(self, event: int, views: Mapping[str, bytes]) -> None:
+        """Write what was seen once ``event`` had happened, by name. The oldest moments go, and the first that
+        is left is still whole."""
+        async with self._writing():
+            await self._writer.executemany(
+                "INSERT OR REPLACE INTO past VALUES (?, ?, ?)", [(event, name, body) for name, body in views.items()]
+            )
+            await self._writer.execute(
+                "WITH edge AS (SELECT event FROM past ORDER BY event DESC LIMIT 1 OFFSET ?) DELETE FROM past"
+                " WHERE event < (SELECT event FROM edge) AND EXISTS (SELECT 1 FROM past AS later WHERE later.name = past.name"
+                " AND later.event > past.event AND later.event <= (SELECT event FROM edge))",
+                (_PAST_KEPT,),
+            )
+
+    async def past(self, event: int, head: str) -> dict[str, bytes]:
+        """The newest of each name at the first moment not before ``event`` at which ``head`` was written."""
+        rows = await self._read(
+            "SELECT name, body, max(event) FROM past WHERE event <="
+            " (SELECT min(event) FROM past WHERE name = ? AND event >= ?) GROUP BY name",
+            (head, event),
+        )
+        return {name: body for name, body, _ in rows}
 
     def _is_there(self) -> bool:
         """SQLite writes on into a file that has no name any more, and nobody would ever read it."""
@@ -159,6 +189,20 @@ class Store:
             await asyncio.gather(*filter(None, stopped))
         finally:
             os.close(self._lock)
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[None]:
+        """A transaction of the writer's; raises :class:`StoreError`, and then nothing of it is kept."""
+        async with self._turn:
+            try:
+                if self._unfinished:
+                    await self._writer.rollback()
+                self._unfinished = True
+                yield
+                await self._writer.commit()
+                self._unfinished = False
+            except sqlite3.Error as error:
+                raise StoreError(f"state in {self._directory}: {_reason(error, self._directory)}") from error
 
     async def _transaction(self, batch: Batch) -> None:
         if batch.durable != self._synced:
@@ -181,7 +225,6 @@ class Store:
                 "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE id <= ? ORDER BY id LIMIT ?)",
                 (batch.events[-1].id - self._keep_events, len(batch.events) + _TRIM_AT_ONCE),
             )
-        await self._writer.commit()
 
     async def _read(self, sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +9,7 @@ from core.detection.external import SILENCE, Assessment
 from core.detection.hysteresis import CheckState, Outcome
 from core.detection.internal import ClusterState
 from core.detection.pods import PodState
+from core.latency import Latency
 from core.model import (
     INTERNAL_KINDS,
     Action,
@@ -48,12 +48,13 @@ _OUT = {Action.DRAIN: Word.DRAINED, Action.ERASE: Word.HELD_OUT}
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the engine knows beside its state: when each source was heard, the routers' newest answer times, and
-    ``since`` when it runs."""
+    """What the engine knows beside its state at ``now``: ``since`` when it runs, when each source was heard, and how
+    fast the routers answer."""
 
+    now: float = 0.0
     since: float = 0.0
     at: Mapping[SourceId, float] = field(default_factory=dict)
-    latencies: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    latencies: Mapping[str, Latency] = field(default_factory=dict)
 
 
 def clusters(state: State, heard: Heard) -> tuple[ClusterView, ...]:
@@ -130,8 +131,8 @@ def _cluster(state: State, plan: ClusterPlan, heard: Heard) -> ClusterView:
     by_source: dict[SourceId, list[tuple[CheckId, CheckState]]] = {}
     for check, state_of_check in found.checks.items():
         by_source.setdefault(check.source, []).append((check, state_of_check))
-    ring = tuple(heard.latencies.get(name, ()))
-    answered = sorted(took for took in ring if took >= 0)
+    latency = heard.latencies.get(name)
+    p50, p95 = latency.quantiles() if latency else (None, None)
     recovering = [s.due for s in standings if s.phase is Phase.RECOVERING]
     return ClusterView(
         name=name,
@@ -156,9 +157,9 @@ def _cluster(state: State, plan: ClusterPlan, heard: Heard) -> ClusterView:
         sources=tuple(_source(found, source, by_source.get(source, []), heard) for source in plan.sources),
         pods=tuple(_pod(state, plan, pod) for pod in found.pods.values()),
         why=_why_chain(state, name, assessment, members, heard),
-        p50=statistics.median(answered) if answered else None,
-        p95=answered[int(len(answered) * 0.95)] if answered else None,
-        latency=ring,
+        p50=p50,
+        p95=p95,
+        latency=latency.strip(heard.now) if latency else (),
     )
 
 

@@ -35,12 +35,13 @@ class ClusterPlan:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All clusters and apps by name. ``rules`` are each app's pod rules, read once."""
+    """All clusters and apps by name. ``rules`` are each app's pod rules, read once; ``canaries`` belong to no cluster."""
 
     settings: Settings
     clusters: Mapping[str, ClusterPlan]
     apps: Mapping[str, App]
     rules: Mapping[str, tuple[PodRule, ...]]
+    canaries: tuple[SourceId, ...] = ()
 
     def weight(self, domain: str, cluster: str) -> int:
         """The configured weight of a cluster under a domain name; 0 means never (spec S35)."""
@@ -56,6 +57,7 @@ def build(settings: Settings) -> World:
         MappingProxyType({cluster.name: _plan(settings, cluster) for cluster in settings.cluster}),
         MappingProxyType(apps),
         MappingProxyType({domain: app.pod_rules for domain, app in apps.items()}),
+        tuple(SourceId("", canary, SourceKind.CANARY) for canary in settings.safety.canaries),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import getpass
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -22,12 +22,13 @@ from textual.notifications import SeverityLevel
 
 from core.control.client import ControlClient
 from core.errors import PointsmanError
-from core.model import Action
+from core.model import Action, Event
 from core.settings import Console
 from tui import keymap
 from tui.acting import Acting
 from tui.feed import Feed, View
 from tui.palette import ConsoleCommands
+from tui.replay import INCIDENTS, Replay
 from tui.screens.base import ConsoleScreen
 from tui.screens.cluster import ClusterScreen
 from tui.screens.dns import DnsScreen
@@ -79,6 +80,7 @@ class ConsoleApp(App[int]):
         self.acting = Acting(self, client, who)
         self._feed = Feed(client, monotonic)
         self._paused: View | None = None
+        self._replay: Replay | None = None
         self._painted: tuple[object, ...] = ()
         for theme in THEMES:
             self.register_theme(theme)
@@ -107,6 +109,8 @@ class ConsoleApp(App[int]):
     def view(self) -> View:
         """What is to be shown now: the newest, or what was there when the view was frozen."""
         live = self.live()
+        if self._replay is not None:
+            return self._replay.view(live)
         if self._paused is None:
             return live
         past = self._paused
@@ -114,7 +118,15 @@ class ConsoleApp(App[int]):
 
     def _tick(self) -> None:
         view = self.view()
-        state = (id(view.snapshot), int(view.now), view.stale, view.problem, int(view.retry_in or 0), view.events[-1:])
+        state = (
+            id(view.snapshot),
+            int(view.now),
+            view.stale,
+            view.problem,
+            int(view.retry_in or 0),
+            view.events[-1:],
+            view.replay,
+        )
         if state != self._painted:
             self._painted = state
             self.console_screen.show(view)
@@ -159,8 +171,47 @@ class ConsoleApp(App[int]):
         self.push_screen(CommandPalette(placeholder="Search for a command", id="--command-palette"))
 
     def action_pause(self) -> None:
-        self._paused = self.live() if self._paused is None else None
+        past = self._paused or self._replay
+        self._paused, self._replay = None if past else self.live(), None
+        self._present_changed()
+
+    # -- replay ----------------------------------------------------------------------------------------------------
+
+    def action_replay(self) -> None:
+        incident = next((event for event in reversed(self.live().events) if event.name in INCIDENTS), None)
+        if incident is None:
+            self.toast("There is no incident in the history that the console holds.")
+        else:
+            self.replay(self.live().events, incident.id)
+
+    def replay(self, events: Sequence[Event], id: int) -> None:
+        """Show the screens as they were at one of these events; ``p`` goes back to what is live."""
+        replay = Replay(self.client, events)
+        self._walk(replay, replay.open(id))
+
+    def action_step(self, by: int, incidents: bool = False) -> None:
+        if self._replay is None:
+            self.toast("Nothing is replayed: ctrl+r begins with the last incident, enter on an event with that.")
+        else:
+            self._walk(self._replay, self._replay.step(by, incidents))
+
+    def _walk(self, replay: Replay, step: Coroutine[None, None, bool]) -> None:
+        self.run_worker(self._take_step(replay, step), group="replay", exclusive=True)
+
+    async def _take_step(self, replay: Replay, step: Coroutine[None, None, bool]) -> None:
+        try:
+            if not await step:
+                self.toast("There is nothing further in the history.")
+                return
+        except (PointsmanError, OSError) as error:
+            self.toast(str(error), "warning")
+            return
+        self._replay = replay
+        self._present_changed()
+
+    def _present_changed(self) -> None:
         self.console_screen.repaint()
+        self.screen.refresh_bindings()
 
     def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
         keys = ", ".join(sorted(f"{binding.id} ({binding.key})" for binding in clashed_bindings))
@@ -187,9 +238,13 @@ class ConsoleApp(App[int]):
     # -- acting ----------------------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in keymap.ACTS and self.settings.read_only:
-            return False
-        return super().check_action(action, parameters)
+        return not self.is_absent(action) and super().check_action(action, parameters)
+
+    def is_absent(self, action: str) -> bool:
+        """Verbs are not there in a console that only reads, nor is what is about the present while the past is shown."""
+        return (action in keymap.ACTS and self.settings.read_only) or (
+            action in keymap.PRESENT and self._replay is not None
+        )
 
     def act(self, action: str, targets: tuple[str, ...] = ()) -> None:
         """Open the dialog of an order; the targets are names, fixed now."""

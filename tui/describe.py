@@ -55,6 +55,11 @@ def clock(at: float, ms: bool = False) -> str:
     return f"{when:%H:%M:%S}.{when.microsecond // 1000:03}" if ms else f"{when:%H:%M:%S}"
 
 
+def day(at: float) -> str:
+    """The day of an instant, UTC."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}"
+
+
 def rate(per_second: float) -> str:
     if per_second >= 9950:
         return f"{per_second / 1000:.0f}k q/s"

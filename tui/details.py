@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from core.model import Event, Kind, Phase, SourceKind, Verdict
 from core.snapshot import AnswerView, AppView, CheckView, ClusterView, Membership, PodView, SourceView
 from tui import describe, rows
-from tui.glyphs import STATES, VERDICTS
+from tui.glyphs import BARS, LOST, STATES, VERDICTS
 from tui.text import EMPTY, Line, Span, Tone, fit, joined, line, wrap, wrapped
 
 EVENTS_SHOWN = 200
@@ -39,6 +39,10 @@ def head(cluster: ClusterView, now: float, stale: bool, width: int) -> list[Line
     ])  # fmt: skip
     lines = [first]
     tone = Tone.MUTED if stale else Tone(STATES[cluster.state].tone)
+    if any(took is not None for took in cluster.latency):
+        scale = f"{BARS[0]} ≤ 1 ms … {BARS[-1]} > 100 ms, {LOST} not answered"
+        strip = rows.latency_strip(cluster, 60 if width >= 100 else 30)
+        lines.append(line(("15 min", Tone.MUTED), " ", strip, (f"  {scale}" if width >= 80 else "", Tone.MUTED)))
     if cluster.cause:
         lines += wrapped("why   ", cluster.cause, width, tone)
     if by_hand := rows.override(cluster, now):
@@ -123,8 +127,13 @@ def pods(cluster: ClusterView, now: float, width: int) -> list[Line]:
 def _pod(pod: PodView, now: float) -> Line:
     weight = (f"weight {pod.weight:3}%", Tone.TEXT if pod.weight == 100 else Tone.WARN)
     verdict, tone = _verdict(pod.verdict)
+    notes: list[Span] = []
+    if pod.next_step_at is not None:
+        notes.append((f"ramping, next step in {describe.duration(pod.next_step_at - now)}", Tone.WARN))
+    if pod.confirmed is not None and pod.confirmed != pod.weight:
+        notes.append((f"the router still has {pod.confirmed}%", Tone.BAD))
     return joined([line((f"{verdict:9}", tone)), line(weight), line(f"{pod.pod:28}"), line((pod.node, Tone.MUTED)),
-                   line((describe.duration(now - pod.since), Tone.MUTED))])  # fmt: skip
+                   line((describe.duration(now - pod.since), Tone.MUTED)), *(line(note) for note in notes)])  # fmt: skip
 
 
 def results(cluster: ClusterView, now: float, width: int) -> list[Line]:

@@ -28,6 +28,7 @@ class View:
     """What the screens paint. ``now`` is the engine's time, ``age`` the seconds since it last moved.
 
     ``paused_at`` is the engine's time at which the operator froze the view. ``retry_in`` counts down to a new attempt.
+    ``replay`` says which event of the past this is, and is empty where it is not the past.
     """
 
     snapshot: Snapshot | None
@@ -38,6 +39,7 @@ class View:
     retry_in: float | None = None
     events: tuple[Event, ...] = ()
     paused_at: float | None = None
+    replay: str = ""
 
 
 class Feed:

@@ -39,10 +39,15 @@ VERDICTS: dict[Verdict, Look] = {
     Verdict.OK: Look("●", "OK", "ok", 2),
 }
 
+SCALE = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+"""Answer times in seconds up to which a bar has its height; the highest is for all beyond. One scale for all clusters."""
+BARS = "▁▂▃▄▅▆▇█"
+LOST = "×"
+
 ASCII = str.maketrans(
     {
         "▲": "!", "✖": "x", "◐": "~", "↻": "@", "↗": "/", "■": "#", "▽": "v", "◌": ".", "●": "o", "⊘": "%",
         "▸": ">", "◆": "*", "→": ">", "←": "<", "↑": "^", "↓": "v", "·": "-", "–": "-", "—": "-", "…": "~", "×": "x",
-        "␦": "?", "─": "-",
+        "␦": "?", "─": "-", "◂": "<", "≤": "<", **dict(zip(BARS, "_.,-~=+#", strict=True)),
     }
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from core.model import Event
 from core.snapshot import Snapshot
 from tui import describe
 from tui.feed import View
@@ -21,6 +22,8 @@ def header_lines(view: View, width: int, read_only: bool) -> list[Line]:
     lines = [_first(snapshot, view, width, read_only)]
     if view.stale:
         lines.append(_link(view))
+    if view.replay and view.events:
+        lines += _replayed(view, view.events[-1], width)
     if view.paused_at is not None:
         text = f" VIEW FROZEN at {describe.clock(view.paused_at)} UTC: what you see is past. p goes on "
         lines.append(line((text, Tone.NOTICE)))
@@ -34,6 +37,23 @@ def header_lines(view: View, width: int, read_only: bool) -> list[Line]:
     return lines
 
 
+def _replayed(view: View, event: Event, width: int) -> list[Line]:
+    """That this is the past, which event it is, and when the screens were taken."""
+    when = f"{describe.day(event.at)} {describe.clock(event.at, ms=True)} UTC"
+    what = event.name.value.replace("_", " ") + (f" · {event.cluster}" if event.cluster else "")
+    taken = f"screens taken {describe.since_fault((view.now - event.at) * 1000)} later"
+    parts = [
+        line((f" REPLAY {when} ", Tone.NOTICE)),
+        line(what),
+        line((view.replay, Tone.MUTED)),
+        line((taken, Tone.MUTED)),
+    ]
+    return [
+        *_flow(parts, width),
+        line(("[ ] step   { } incident   p back to what is live; nothing can be ordered here", Tone.MUTED)),
+    ]
+
+
 def _first(snapshot: Snapshot, view: View, width: int, read_only: bool) -> Line:
     left = joined(
         [
@@ -43,6 +63,7 @@ def _first(snapshot: Snapshot, view: View, width: int, read_only: bool) -> Line:
         ]
     )
     age = (f"{STALE.word} {describe.age(view.age)}", Tone.BAD) if view.stale else (describe.age(view.age), Tone.MUTED)
+    age = ("past", Tone.NOTICE) if view.replay else age
     right = line((f"{describe.rate(snapshot.dns.rate)} · ", Tone.MUTED), age, " ")
     counts = _counts(snapshot, view.stale)
     room = width - len(plain(left)) - len(plain(right)) - 4

@@ -28,7 +28,14 @@ APP = (
     Command("dns", "2", "dns", "Names, their answers, and a line to ask", True),
     Command("events", "3", "events", "The history", True),
     Command("palette", "colon,ctrl+p", "more", "Command palette", True),
-    Command("pause", "p", "pause", "Freeze the view; the engine goes on"),
+    Command("pause", "p", "pause", "Freeze the view, or back to what is live; the engine goes on"),
+    Command("replay", "ctrl+r", "replay", "Replay the last incident on these screens, step by step"),
+    Command("back_step", "left_square_bracket", "step back", "Replay: the event before", False, "step(-1)"),
+    Command("next_step", "right_square_bracket", "step on", "Replay: the next event", False, "step(1)"),
+    Command(
+        "back_incident", "left_curly_bracket", "incident back", "Replay: the incident before", False, "step(-1, True)"
+    ),
+    Command("next_incident", "right_curly_bracket", "incident on", "Replay: the next incident", False, "step(1, True)"),
     Command("undo", "U", "Undo", "Undo: reverse your last order, with a dialog of its own"),
     Command("leave", "q", "leave", "Leave the console", True),
     Command("leave_anywhere", "ctrl+q", "leave", "Leave the console, from an input line too", False, "leave", True),
@@ -52,6 +59,9 @@ FLEET = (
     Command("filter", "slash", "filter", "Show only what matches: text  !text  state:down  tag:eu  app:svc1", True),
     Command("faults", "f", "faults", "Only faults, or all again"),
     Command("sort", "s", "sort", "Sort by the next column"),
+    Command("wide", "w", "wide", "Every column, or those that the screen has room for"),
+    Command("left", "left,h", "left", "Columns to the left, in the wide view", False, "shift(-1)"),
+    Command("right", "right,l", "right", "Columns to the right, in the wide view", False, "shift(1)"),
     Command("reverse", "r", "reverse", "Reverse the order"),
     Command("mark", "space", "mark", "Mark or unmark this cluster; an order goes to all marked ones"),
     Command("mark_all", "asterisk", "mark all", "Mark all that are shown, or none"),
@@ -67,12 +77,15 @@ EVENTS = (
         "filter", "slash", "filter", "Show only what matches: text  !text  event:address_erased  cluster:tokyo", True
     ),
     Command("follow", "f", "follow", "Follow the newest event, or stay", True),
+    Command("replay_here", "enter", "replay", "Show the screens as they were at this event", True),
     Command("back", "escape", "back", "Drop the filter, then go back", True),
 )
 DIALOG = (Command("cancel", "escape", "cancel", "Do nothing", True),)
 CONFIRM = (Command("confirm", "y", "yes", "Carry out a single drain or restore", True), *DIALOG)
 HELP = (Command("cancel", "escape,question_mark,q", "close", "Close this page", True),)
 
+PRESENT = frozenset({"drain", "erase", "restore", "undo", "freeze", "thaw", "ask", "reload"})
+"""What is about the present: not there while the past is replayed."""
 ACTS = frozenset({"drain", "erase", "restore", "undo", "freeze", "thaw"})
 MOVES = frozenset(c.id for c in LINES)
 IDS = frozenset(c.id for table in (APP, FLEET, CLUSTER, DNS, EVENTS, LINES) for c in table)

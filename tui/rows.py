@@ -5,41 +5,62 @@ Rows are tuples of toned text, so that two of them compare in no time and an equ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from core.model import Event, EventName, Verdict
 from core.snapshot import AppView, ClusterView, Snapshot
 from tui import describe
 from tui.filters import Filter, cluster_fields, event_fields, is_bad
-from tui.glyphs import STALE, STATES
+from tui.glyphs import BARS, LOST, SCALE, STALE, STATES
 from tui.text import Column, Line, Row, Span, Tone, joined, line, wrapped
 
 MEDIUM, WIDE = 104, 140
+STRIPS = ((210, 60), (160, 30), (120, 15))
+"""How many cells the latency strip gets on a screen of how many columns."""
 
 
-def fleet_columns(width: int, names: int, overrides: bool = False) -> tuple[Column, ...]:
+def fleet_columns(width: int, names: int, overrides: bool = False, every: bool = False) -> tuple[Column, ...]:
     """The columns that a screen of this width has room for; ``names`` is the length of the longest cluster name, and
-    ``overrides`` tells whether there is any to show."""
-    wide = width >= WIDE
+    ``overrides`` tells whether there is any to show. ``every`` column is there in the wide view, room or not."""
+    medium, wide = width >= MEDIUM or every, width >= WIDE or every
+    strip = next((cells for least, cells in STRIPS if width >= least), 30 if every else 0)
     columns = [
         Column("state", "STATE", 12),
-        Column("name", "CLUSTER", max(8, min(names, 28 if wide else 20 if width >= MEDIUM else 12))),
+        Column("name", "CLUSTER", max(8, min(names, 28 if wide else 20 if medium else 12))),
         Column("internal", "INT", 6, True),
         Column("external", "EXT", 4, True),
     ]
-    columns += [Column("fails", "FAILS", 5, True)] if width >= MEDIUM else []
+    columns += [Column("fails", "FAILS", 5, True)] if medium else []
     columns += [Column("dns", "DNS", 9), Column("p50", "P50", 6, True)]
-    columns += [Column("p95", "P95", 6, True)] if width >= MEDIUM else []
+    columns += [Column("p95", "P95", 6, True)] if medium else []
+    columns += [Column("strip", "LAST 15 MINUTES", strip)] if strip else []
     columns += [Column("since", "SINCE", 6, True)]
+    columns += [Column("flaps", "FLAPS", 5, True), Column("addresses", "ADDRESSES", 32)] if every else []
     columns += [Column("tags", "TAGS", 12)] if wide else []
-    columns += [Column("override", "OVERRIDE", width // 4)] if wide and overrides else []
-    return (*columns, Column("note", "WHY", 0))
+    columns += [Column("override", "OVERRIDE", 40 if every else width // 4)] if wide and overrides else []
+    return (*columns, Column("note", "WHY", 80 if every else 0))
 
 
 def state(cluster: ClusterView, stale: bool) -> Span:
     look = STALE if stale else STATES[cluster.state]
     return f"{look.glyph} {look.word}", Tone(look.tone)
+
+
+def latency_strip(cluster: ClusterView, cells: int) -> Span:
+    """The last quarter of an hour in so many cells on the scale that all clusters share: the slowest of each cell's
+    medians, × where a message was not answered."""
+    times = cluster.latency
+    size = max(1, len(times) // cells)
+    text = "".join(_height([t for t in times[n : n + size] if t is not None]) for n in range(0, len(times), size))
+    return text, Tone.WARN if LOST in text else Tone.TEXT
+
+
+def _height(times: Sequence[float]) -> str:
+    if not times:
+        return " "
+    return LOST if min(times) < 0 else BARS[bisect_left(SCALE, max(times))]
 
 
 def _ratio(bad: int, total: int, verdict: Verdict) -> Span:
@@ -88,7 +109,7 @@ def returns(cluster: ClusterView, now: float) -> str:
     return f"back in {describe.duration(cluster.recovers_at - now)}"
 
 
-def fleet_row(cluster: ClusterView, columns: Iterable[Column], now: float, stale: bool) -> Row:
+def fleet_row(cluster: ClusterView, columns: Sequence[Column], now: float, stale: bool) -> Row:
     by_hand = override(cluster, now)
     cause = " · ".join(part for part in (returns(cluster, now), cluster.cause) if part)
     apart = any(column.id == "override" for column in columns)
@@ -105,6 +126,9 @@ def fleet_row(cluster: ClusterView, columns: Iterable[Column], now: float, stale
         "dns": lambda: dns(cluster),
         "p50": lambda: (describe.milliseconds(cluster.p50), Tone.TEXT if cluster.p50 is not None else Tone.MUTED),
         "p95": lambda: (describe.milliseconds(cluster.p95), Tone.TEXT if cluster.p95 is not None else Tone.MUTED),
+        "strip": lambda: latency_strip(cluster, next(c.width for c in columns if c.id == "strip")),
+        "flaps": lambda: (str(cluster.flaps) if cluster.flaps else describe.NONE, Tone.WARN if cluster.flaps else Tone.MUTED),
+        "addresses": lambda: (" ".join(cluster.addresses), Tone.TEXT),
         "since": lambda: (describe.duration(now - cluster.since), Tone.MUTED),
         "tags": lambda: (" ".join(cluster.tags), Tone.MUTED),
         "override": lambda: (by_hand, Tone.HELD),

@@ -19,9 +19,21 @@ class ControlClient(Protocol):
     async def snapshot(self) -> Snapshot: ...
 
     async def events(
-        self, *, since: float = 0.0, after: int = 0, cluster: str = "", name: str = "", limit: int = 500
+        self,
+        *,
+        since: float = 0.0,
+        after: int = 0,
+        before: int = 0,
+        cluster: str = "",
+        name: str = "",
+        limit: int = 500,
     ) -> list[Event]:
-        """The newest ``limit`` events from ``since`` on with an id over ``after``, oldest first."""
+        """The newest ``limit`` events from ``since`` on with an id over ``after``, and under ``before`` unless it is 0,
+        oldest first."""
+        ...
+
+    async def past(self, event: int) -> Snapshot:
+        """What the snapshot was when the event with this id had happened. Raises CommandRefused when it was not kept."""
         ...
 
     def stream(self) -> AsyncIterator[Update]:

@@ -12,11 +12,12 @@ import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
+from msgspec import Meta
 
 from core.control.client import ControlClient
 from core.control.openapi import document
@@ -55,6 +56,7 @@ class Handlers:
         return {
             "snapshot": self._snapshot,
             "events": self._history,
+            "past": self._past,
             "stream": self._stream,
             **{action: partial(self._order_one, Action(action)) for action in ("drain", "erase", "restore")},
             **{action: partial(self._order_all, Action(action)) for action in ("freeze", "thaw")},
@@ -81,6 +83,13 @@ class Handlers:
     async def _history(self, request: web.Request) -> web.Response:
         query = _query(request, EventsQuery)
         return answer(await self._client.events(**msgspec.structs.asdict(query)))
+
+    async def _past(self, request: web.Request) -> web.Response:
+        event = msgspec.convert(request.match_info["event"], Annotated[int, Meta(ge=1, le=2**62)], strict=False)
+        try:
+            return answer(await self._client.past(event))
+        except CommandRefused as error:
+            raise web.HTTPNotFound(text=error.reason) from error
 
     async def _answers(self, request: web.Request) -> web.Response:
         query = _query(request, AnswersQuery)

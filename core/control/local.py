@@ -35,9 +35,20 @@ class LocalClient:
         return await self._call(self._client.snapshot())
 
     async def events(
-        self, *, since: float = 0.0, after: int = 0, cluster: str = "", name: str = "", limit: int = 500
+        self,
+        *,
+        since: float = 0.0,
+        after: int = 0,
+        before: int = 0,
+        cluster: str = "",
+        name: str = "",
+        limit: int = 500,
     ) -> list[Event]:
-        return await self._call(self._client.events(since=since, after=after, cluster=cluster, name=name, limit=limit))
+        events = self._client.events(since=since, after=after, before=before, cluster=cluster, name=name, limit=limit)
+        return await self._call(events)
+
+    async def past(self, event: int) -> Snapshot:
+        return await self._call(self._client.past(event))
 
     async def preview(self, order: Order) -> Preview:
         return await self._call(self._client.preview(order))

@@ -36,10 +36,21 @@ class RemoteClient:
         return await self._ask("GET", "/v1/snapshot", Snapshot)
 
     async def events(
-        self, *, since: float = 0.0, after: int = 0, cluster: str = "", name: str = "", limit: int = 500
+        self,
+        *,
+        since: float = 0.0,
+        after: int = 0,
+        before: int = 0,
+        cluster: str = "",
+        name: str = "",
+        limit: int = 500,
     ) -> list[Event]:
-        query = {"since": repr(since), "after": str(after), "cluster": cluster, "name": name, "limit": str(limit)}
+        query = {"since": repr(since), "after": str(after), "before": str(before)}
+        query |= {"cluster": cluster, "name": name, "limit": str(limit)}
         return await self._ask("GET", "/v1/events", list[Event], query)
+
+    async def past(self, event: int) -> Snapshot:
+        return await self._ask("GET", f"/v1/past/{event}", Snapshot)
 
     async def preview(self, order: Order) -> Preview:
         return await self._ask("POST", "/v1/preview", Preview, body=_body(order))

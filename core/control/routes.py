@@ -56,10 +56,12 @@ class OrdersBody(OrderBody, kw_only=True):
 
 
 class EventsQuery(_Body):
-    """The newest ``limit`` events from ``since`` on with an id over ``after``, oldest first."""
+    """The newest ``limit`` events from ``since`` on with an id over ``after``, and under ``before`` unless it is 0,
+    oldest first."""
 
     since: Instant = 0.0
     after: int = 0
+    before: int = 0
     cluster: Word = ""
     name: Word = ""
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 500
@@ -111,6 +113,7 @@ class Route:
 ROUTES: tuple[Route, ...] = (
     Route("snapshot", "GET", "/v1/snapshot", "Everything, now", Snapshot),
     Route("events", "GET", "/v1/events", "The history", list[Event], query=EventsQuery, errors=(400,)),
+    Route("past", "GET", "/v1/past/{event}", "Everything, as it was at an event", Snapshot, errors=(400, 404)),
     Route("stream", "GET", "/v1/stream", "WebSocket: a snapshot, then each change, as JSON texts", Update),
     Route(
         "drain", "POST", "/v1/clusters/{name}/drain", "No new clients", OrderResult, None, OrderBody, (400, 404, 409)

@@ -1,7 +1,8 @@
 """The external detector (spec S10–S12): which cluster is abnormal, for which app, and why. Pure.
 
 An anomaly of any layer stands, whatever another layer says (spec S26). Definite evidence is named before silence.
-What is made of silence is ``detection.silence.policy`` (spec S25); it is never definite, so that suspicion of
+What is made of silence is ``detection.silence.policy`` (spec S25): node silence and the router's corroborate each other,
+and a router that is silent alone is given as long as its own history asks for. Silence is never definite, so that suspicion of
 ourselves (spec S28) can hold it back.
 """
 
@@ -17,6 +18,9 @@ from core.model import INTERNAL_KINDS, Cause, CheckId, Kind, Verdict
 from core.world import ClusterPlan, World
 
 SILENCE = "silence"
+UNCORROBORATED = 5
+RETRANSMISSION = 0.2
+"""Seconds after which Linux sends again what was lost, at the least: a gap as long as this was a lost packet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +75,20 @@ def _confirm(world: World, plan: ClusterPlan, state: ClusterState) -> Iterator[C
         return
     if found.verdict is Verdict.FAIL:
         yield Cause("external_anomaly", str(check), found.fault_said, found.fault_at)
-    elif found.outcome is Outcome.SILENT and found.missed >= confirm.fall:
+    elif found.outcome is Outcome.SILENT and state.overdue and found.missed >= _misses(plan, state, confirm.fall):
         yield Cause(SILENCE, str(check), found.said, found.run_since)
+
+
+def _misses(plan: ClusterPlan, state: ClusterState, fall: int) -> int:
+    """Unanswered messages until a router's silence counts alone. On a link that has lost packets before one of them is two
+    lost packets, and the next is a new connection's first: while any of its nodes speaks it takes :data:`UNCORROBORATED`."""
+    speak = any(node not in state.quiet and node not in state.waiting for node in plan.nodes)
+    return max(fall, UNCORROBORATED) if speak and _is_lossy(plan, state) else fall
+
+
+def _is_lossy(plan: ClusterPlan, state: ClusterState) -> bool:
+    rhythm = state.rhythms.get(plan.router) if plan.router else None
+    return rhythm is not None and rhythm.worst >= RETRANSMISSION
 
 
 def _silence(world: World, plan: ClusterPlan, state: ClusterState) -> Cause | None:
@@ -86,7 +102,10 @@ def _silence(world: World, plan: ClusterPlan, state: ClusterState) -> Cause | No
         return Cause(SILENCE, name, f"silent: {', '.join(sorted(unknown))}", min(unknown.values()))
     if plan.router:
         quiet = sorted(state.quiet[node] for node in plan.nodes if node in state.quiet)
-        if plan.router in state.quiet and len(quiet) * 2 >= nodes:
+        # Where packets get lost, a gap of the router and one of some nodes meet now and then: it takes two unanswered messages too.
+        found = state.checks.get(CheckId(plan.router, Kind.CONFIRM))
+        sure = len(quiet) == nodes or not _is_lossy(plan, state) or (found is not None and found.missed > 1)
+        if plan.router in state.quiet and len(quiet) * 2 >= nodes and sure:
             since = max(state.quiet[plan.router], quiet[(nodes + 1) // 2 - 1])
             return Cause(SILENCE, name, f"router and {len(quiet)} of {nodes} nodes silent", since)
     elif len(unknown) == nodes:

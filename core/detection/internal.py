@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from core.detection.hysteresis import CheckState, Outcome, absorb, age
 from core.detection.pods import PodKey, Pods, PodState, absorb_reports
+from core.detection.rhythm import Rhythm
 from core.model import CheckId, Evidence, Kind, Result, Silence, SourceId, SourceStatus, Verdict
 from core.settings import PodRule
 from core.world import World
@@ -19,7 +20,8 @@ from core.world import World
 @dataclass(frozen=True, slots=True)
 class ClusterState:
     """What is known of one cluster. ``waiting``: nothing is known of it yet; ``quiet``: no line for a few ticks, and since
-    when; ``unknown``: quiet for the deadline."""
+    when; ``unknown``: quiet for the deadline; ``overdue``: its router is silent even for one that is silent alone.
+    ``rhythms``: the history of those that had gaps."""
 
     checks: Mapping[CheckId, CheckState] = field(default_factory=dict)
     pods: Mapping[PodKey, PodState] = field(default_factory=dict)
@@ -28,6 +30,8 @@ class ClusterState:
     waiting: frozenset[SourceId] = field(default_factory=frozenset)
     quiet: Mapping[SourceId, float] = field(default_factory=dict)
     unknown: frozenset[SourceId] = field(default_factory=frozenset)
+    overdue: bool = False
+    rhythms: Mapping[SourceId, Rhythm] = field(default_factory=dict)
 
 
 def take(world: World, state: ClusterState, result: Result) -> ClusterState:

@@ -2,8 +2,9 @@
 
 A source is *quiet* after ``detection.silence.ticks`` of its own periods, and *unknown* once that has lasted
 ``detection.silence.deadline`` since it was heard. A router is quiet when its answer is overdue: an interval, two ticks and twice its
-usual round trip. A source of which nothing is known yet, not even that it does not answer, is *waiting*: it still is
-being connected to, and nothing is made of it.
+usual round trip; it is *overdue* once even a router whose nodes still speak should have answered. Each of them is given
+longer where its own history has longer gaps (:mod:`core.detection.rhythm`). A source of which nothing is known yet, not
+even that it does not answer, is *waiting*: it still is being connected to, and nothing is made of it.
 
 ``gaps`` count only the time in which this process ran: if it was stalled itself, nobody was silent.
 """
@@ -13,10 +14,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from core.detection.hysteresis import CheckState, Outcome
 from core.detection.internal import ClusterState
+from core.detection.rhythm import ALONE, MARGIN, Rhythm
 from core.detection.suspicion import WINDOW
 from core.model import CheckId, Kind, SourceId, SourceKind
 from core.world import ClusterPlan, World
+
+_STEADY = Rhythm()
 
 
 def listen(
@@ -26,20 +31,58 @@ def listen(
     detection = world.settings.detection
     deadline = detection.silence.deadline
     nobody = 2 * min(detection.tick, detection.tick_sh, detection.poll)  # is quiet as soon as this
-    waiting, quiet, unknown = set(), {}, set()
+    waiting, quiet, unknown, overdue = set(), {}, set(), False
+    rhythms = dict(state.rhythms)
     for source in plan.expected:
         gap = gaps.get(source)
         if gap is None:
             waiting.add(source)
-        elif gap <= nobody:
             continue
-        elif source.kind is not SourceKind.DATABASE and gap > (after := _quiet_after(world, plan, state, source)):
+        rhythm = rhythms.get(source, _STEADY)
+        alone = ALONE if source.kind is SourceKind.ROUTER else 1
+        if gap < rhythm.gap:
+            rhythm = rhythms[source] = rhythm.ended(alone * deadline / MARGIN, now)
+        if gap <= nobody or source.kind is SourceKind.DATABASE:
+            continue
+        rhythms[source] = rhythm.lasting(gap)
+        least = _quiet_after(world, plan, state, source)
+        if gap > (after := rhythm.allowed(least, deadline, now)):
             quiet[source] = state.quiet.get(source, now - gap)
             if gap > max(deadline, after):
                 unknown.add(source)
-    if waiting == state.waiting and quiet.keys() == state.quiet.keys() and unknown == state.unknown:
-        return state
-    return replace(state, waiting=frozenset(waiting), quiet=quiet, unknown=frozenset(unknown))
+        if source == plan.router:
+            overdue = gap > rhythm.allowed(least, alone * deadline, now)
+    if (
+        waiting != state.waiting
+        or quiet.keys() != state.quiet.keys()
+        or unknown != state.unknown
+        or overdue != state.overdue
+    ):
+        found = replace(state, waiting=frozenset(waiting), quiet=quiet, unknown=frozenset(unknown))
+        return replace(found, overdue=overdue, rhythms=rhythms)
+    return replace(state, rhythms=rhythms) if rhythms != state.rhythms else state
+
+
+def heard_alike(before: ClusterState, after: ClusterState) -> bool:
+    """Whether two states of a cluster differ in nothing but the history of its gaps."""
+    return before is after or replace(before, rhythms=after.rhythms) == after
+
+
+def tried_again(plan: ClusterPlan, state: ClusterState, since: float) -> bool:
+    """Whether a cluster was tried anew after an instant and is silent all the same: its router, whose questions come at
+    a short pace, or every node that is quiet where it has none."""
+    if plan.router:
+        assert plan.cluster.confirm is not None
+        asked = state.checks.get(CheckId(plan.router, Kind.CONFIRM))
+        # the newest question was begun a whole timeout later: one before it has failed as well
+        return _failed_since(asked, since + plan.cluster.confirm.timeout)
+    return all(_failed_since(state.checks.get(CheckId(n, Kind.WATCH)), since) for n in plan.nodes if n in state.quiet)
+
+
+def canaries_heard(world: World, gaps: Mapping[SourceId, float], within: float) -> bool | None:
+    """Whether one of ``safety.canaries`` was heard in the last seconds; None where none of them has been heard lately."""
+    lately = [gaps[canary] for canary in world.canaries if gaps.get(canary, WINDOW) < WINDOW]
+    return min(lately) < within if lately else None
 
 
 def fell_silent(plan: ClusterPlan, state: ClusterState, now: float) -> float | None:
@@ -88,7 +131,8 @@ def _period(world: World, plan: ClusterPlan, state: ClusterState, source: Source
     if source.kind is SourceKind.ROUTER:
         assert plan.cluster.confirm is not None
         answer = state.checks.get(CheckId(source, Kind.CONFIRM))
-        return plan.cluster.confirm.interval + (answer.took if answer else 0.0)
+        answered = answer is not None and answer.outcome is not Outcome.SILENT  # else it took what a timeout takes
+        return plan.cluster.confirm.interval + (answer.took if answer and answered else 0.0)
     status = state.status.get(source)
     if status is None:
         return detection.tick
@@ -102,3 +146,7 @@ def _quiet_after(world: World, plan: ClusterPlan, state: ClusterState, source: S
         assert plan.cluster.confirm is not None
         return period + (period - plan.cluster.confirm.interval) + 2 * detection.tick
     return detection.silence.ticks * period
+
+
+def _failed_since(found: CheckState | None, since: float) -> bool:
+    return found is not None and found.outcome is Outcome.SILENT and found.at - found.took >= since

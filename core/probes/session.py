@@ -56,6 +56,7 @@ class Session:
         while True:
             since, slow = None, False
             self._well_told = False
+            tried = self._clock.now()
             try:
                 transport = await self._connect()
                 since = self._clock.now()
@@ -65,7 +66,7 @@ class Session:
                     await transport.close()
             except Unreachable as error:
                 reason, slow = str(error), error.slow
-            self._lost(reason)
+            self._lost(reason, self._clock.now() - tried if since is None else 0.0)
             held = 0.0 if since is None else self._clock.now() - since
             failures = 1 if held > self._ssh.backoff_limit else failures + 1
             pause = min(self._ssh.backoff_limit, self._ssh.backoff * 2 ** min(failures - 1, 16))
@@ -138,9 +139,10 @@ class Session:
         self._well_told = True
         self._sink.result(Evidence(CheckId(self._source, Kind.WATCH), True, said, self._clock.now()))
 
-    def _lost(self, reason: str) -> None:
+    def _lost(self, reason: str, took: float) -> None:
+        """``took``: the seconds of an attempt that failed; 0 for a session that was held."""
         self._status("connecting", connected=False, detail=reason)
-        self._sink.result(Silence(CheckId(self._source, Kind.WATCH), reason, self._clock.now()))
+        self._sink.result(Silence(CheckId(self._source, Kind.WATCH), reason, self._clock.now(), took))
         self._first_round.set()
 
     def _status(self, mode: str, *, connected: bool, detail: str = "", event_driven: tuple[Kind, ...] = ()) -> None:

@@ -14,7 +14,7 @@ import structlog
 
 from core.clock import Clock
 from core.model import CheckId, Kind, Result, Silence, SourceId, SourceKind, SourceStatus
-from core.probes import confirm, database, kinds
+from core.probes import canary, confirm, database, kinds
 from core.probes.check import Check
 from core.probes.session import Session
 from core.probes.sink import ProbeSink
@@ -87,8 +87,8 @@ class Probes:
     async def check_once(self, timeout: float) -> list[Result]:  # noqa: ASYNC109 - not an error at its end: part of the results say so
         """The first whole round of every source: one result a check, silence for a source that was not done in time."""
         collected = _Collected()
-        rounds = {source: asyncio.Event() for source in self._workers}
-        tasks = [asyncio.ensure_future(self._keep(w, collected, rounds[s])) for s, w in self._workers.items()]
+        rounds = {source: asyncio.Event() for source in self._workers if source.kind is not SourceKind.CANARY}
+        tasks = [asyncio.ensure_future(self._keep(self._workers[s], collected, first)) for s, first in rounds.items()]
         waits = [asyncio.ensure_future(event.wait()) for event in rounds.values()]
         try:
             if waits:
@@ -125,7 +125,11 @@ class Probes:
         """Those whose results count in this mode, with these kinds of check (spec S10–S12)."""
         counted = {source for plan in build(settings).clusters.values() for source in plan.sources}
         workers = (worker for cluster in settings.cluster for worker in self._cluster(settings, cluster))
-        return {worker.source: worker for worker in workers if worker.source in counted}
+        watched = {worker.source: worker for worker in workers if worker.source in counted}
+        return watched | {source: self._canary(source) for source in build(settings).canaries}
+
+    def _canary(self, source: SourceId) -> _Worker:
+        return _Worker(source, (), lambda sink, first: canary.worker(source.name, sink, self._clock))
 
     def _cluster(self, settings: Settings, cluster: Cluster) -> Iterator[_Worker]:
         for node in cluster.node:

@@ -105,6 +105,7 @@ _EXAMPLES: dict[str, object] = {
     "dns.nsid": "ns1",
     "dns.version": "none of your business",
     "log.file": "/var/log/pointsman.log",
+    "safety.canaries": ["192.0.2.254", "198.51.100.1:443"],
     "ssh.jump": "pointsman@bastion.example.net",
     "ssh.keys": ["secrets/id_ed25519"],
     "ssh.passphrase_file": "secrets/passphrase",

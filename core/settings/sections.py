@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr
 
 from core.model import EventName
-from core.settings.base import ListenAddress, PathRole, Percent, PositiveSeconds, Seconds, Section
+from core.settings.base import ListenAddress, PathRole, Peer, Percent, PositiveSeconds, Seconds, Section
 from core.settings.base import Ssh as SshAddress
 
 CheckKind = Literal["containers", "routes", "vswitch", "runtime", "machine", "database", "command"]
@@ -138,6 +138,10 @@ class Safety(Section):
     suspicion_share: Percent = Field(
         50,
         description="when more than this share of clusters fall silent together, suspect self: erase nothing by silence",
+    )
+    canaries: tuple[Annotated[Peer, Field(min_length=1)], ...] = Field(
+        (),
+        description="addresses that belong to no cluster, asked all the time: ADDRESS by ICMP, ADDRESS:PORT by TCP. When none answers while clusters fall silent, it is us; when one does, a silence of several clusters is theirs",
     )
     first_round: PositiveSeconds = Field(
         5.0,

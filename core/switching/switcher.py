@@ -7,7 +7,7 @@ Nothing moves automatically while frozen (spec S37) or before the first round is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,17 +23,17 @@ from core.world import World
 UNASSESSED = Assessment()
 
 
-def decide(state: State, domains: Iterable[str], journal: Journal, *, silence_counts: bool) -> State:
+def decide(state: State, domains: Iterable[str], journal: Journal, *, silent: Collection[str] = ()) -> State:
     """Move every cluster of these domains on by what is known now.
 
-    ``silence_counts`` is false while silence may be our own fault (spec S28): it then neither erases nor restores. And
-    nobody comes back while nothing is known yet of one of its sources, as after a start (spec S30).
+    ``silent`` are the clusters whose silence counts; that of others may be our own fault (spec S28), and neither erases nor
+    restores them. And nobody comes back while nothing is known yet of one of its sources, as after a start (spec S30).
     """
     if state.frozen or not state.round_over:
         return state
     before, standings = state.standings, dict(state.standings)
     for domain in domains:
-        _decide_domain(state, domain, standings, journal, silence_counts)
+        _decide_domain(state, domain, standings, journal, silent)
     changed = {key for key, standing in standings.items() if before.get(key, SERVING) != standing}
     if not changed:
         return state
@@ -45,7 +45,7 @@ def decide(state: State, domains: Iterable[str], journal: Journal, *, silence_co
 
 
 def _decide_domain(
-    state: State, domain: str, standings: dict[StandingKey, Standing], journal: Journal, silence_counts: bool
+    state: State, domain: str, standings: dict[StandingKey, Standing], journal: Journal, silent: Collection[str]
 ) -> None:
     """Those with a cause against them first, so that who is left alone is known for the others."""
     world, now = state.world, journal.now
@@ -54,7 +54,7 @@ def _decide_domain(
     causes = {name: state.assessments.get(name, UNASSESSED).against(domain) for name in clusters}
     for name in sorted(causes, key=lambda name: causes[name] is None):
         cause = causes[name]
-        if (cause is None and name in waiting) or (cause and cause.rule == SILENCE and not silence_counts):
+        if (cause is None and name in waiting) or (cause and cause.rule == SILENCE and name not in silent):
             continue
         standing = standings.get((domain, name), SERVING)
         while True:

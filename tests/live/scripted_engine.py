@@ -131,11 +131,24 @@ class ScriptedEngine:
         return self.now
 
     async def events(
-        self, *, since: float = 0.0, after: int = 0, cluster: str = "", name: str = "", limit: int = 500
+        self,
+        *,
+        since: float = 0.0,
+        after: int = 0,
+        before: int = 0,
+        cluster: str = "",
+        name: str = "",
+        limit: int = 500,
     ) -> list[Event]:
         self.asked.append({"since": since, "after": after, "cluster": cluster, "name": name, "limit": limit})
         found = [e for e in self.history if e.id > after and e.at >= since and cluster in ("", e.cluster)]
         return [e for e in found if name in ("", e.name)][-limit:]
+
+    async def past(self, event: int) -> Snapshot:
+        self.asked.append({"past": event})
+        if event > len(self.history):
+            raise CommandRefused(f"event {event} is not, or no longer, in the history")
+        return self.now
 
     async def stream(self) -> AsyncIterator[Update]:
         self.streams += 1

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from core.model import Action, Order, Phase
 from core.settings import Settings
-from tests.scenarios.runner import WORDS, Run
+from tests.scenarios.runner import Run
+from tests.scenarios.timeline import WORDS
 
 BASE = tomllib.loads((Path(__file__).parents[1] / "scenarios" / "files" / "base.toml").read_text())
 CLUSTERS = ("a", "b", "c")

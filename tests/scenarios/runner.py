@@ -1,57 +1,25 @@
-"""Runs a scenario file: a timeline of events in, decisions and answers out, in simulated time.
-
-A file is settings in TOML over those of ``base.toml``, a line ``---``, then lines ``TIME WORD …`` in order of time (seconds), and comments (#).
-The runner keeps the truth about every check and reports it every ``interval`` and at each change, as probes would;
-sources beat at every tick unless muted.
-
-    1.0 break a/n1/routes: no rules listed     the check fails from now on; ``mend`` undoes it, ``hush`` makes it silent
-    1.0 pod a/n1 default/web-1 dead|running|gone
-    1.0 mute a   ·  mute a/n1  ·  unmute a     nothing is heard of a cluster or a source
-    1.0 queue a  ·  serve a                    a cluster's nodes wait for their turn to be connected to: nothing came of it yet
-    1.0 poll b                                 its nodes are asked once a second, there is no line per tick
-    1.0 rename a/n1/routes new                 the check is told under another name from now on
-    1.0 stall 0.5                              this process itself runs nothing for so long
-    1.0 order drain a: why  ·  for 5 order …   (+force) an operator's order; ``refused WORDS`` right after expects a refusal
-    1.0 restart                                kill -9 and start: only what was saved is left
-    1.0 reload KEY = VALUE  ·  without a/n1    other settings, in TOML; a node less
-    2.0 answers svc1.net.: b c                 what DNS answers now, by cluster; ``~`` before the list for fail-open
-    2.0 share svc1.net. a: 25
-    2.0 ttl svc1.net.: 5
-    2.0 phase svc1.net. a: erased
-    2.0 verdict a: fail fail                   internal and external
-    2.0 weight a default/web-1: 0
-    2.0 events a: fault_seen … address_erased  these events of the cluster happened since the last ``events``, in this order
-    2.0 never a: address_restored              none of these since the last ``events``
-    2.0 suspect: yes | no
-"""
+"""The engine's part and the probes', played in simulated time, for the scenario files of :mod:`tests.scenarios.timeline`."""
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from core.model import (
-    Action,
     CheckId,
     Event,
     Evidence,
     Kind,
-    Order,
     PodReport,
     Silence,
     SourceId,
     SourceKind,
-    SourceStatus,
-    Verdict,
 )
 from core.records import RecordTable
 from core.restore import encode, restore
 from core.settings import Settings
 from core.state import CleanAnswer, Emit, Publish, Published, Reload, Reply, Save, State, Tick
 from core.step import Input, step
-from core.switching.standing import Standing
 from core.world import World, build
 
 TICK = 0.025
@@ -86,6 +54,8 @@ class Run:
     polled: dict[str, float] = field(default_factory=dict)
     heard: dict[SourceId, float] = field(default_factory=dict)
     reported: float = 0.0
+    flickers: dict[str, tuple[float, float]] = field(default_factory=dict)
+    canaries: bool = False
     reply: Reply | None = None
     answered: RecordTable = field(init=False)
 
@@ -151,6 +121,9 @@ class Run:
     def beats(self, source: SourceId) -> bool:
         if self.is_muted(source) or self.is_queued(source):
             return False
+        length, period = self.flickers.get(source.cluster, (0.0, 1.0))
+        if (self.now - START) % period < length:
+            return False
         return source.kind is not SourceKind.NODE or self.now >= self.polled.get(source.cluster, 0.0)
 
     def report(self, check: CheckId) -> None:
@@ -186,6 +159,8 @@ class Run:
             for source in {check.source for check in self.truth}:
                 if self.beats(source):
                     self.heard[source] = self.listened
+            if self.canaries:
+                self.heard |= dict.fromkeys(self.world.canaries, self.listened)
             self.polled = {name: at + 1.0 if self.now >= at else at for name, at in self.polled.items()}
             if self.now - self.reported >= interval:
                 self.reported = self.now
@@ -202,198 +177,3 @@ class Run:
         found = [c for c in self.truth if (c.cluster, c.source.name, c.kind) == (cluster, source, kind)]
         assert found, f"no check {text}"
         return found[0]
-
-
-def run_file(path: Path) -> None:
-    header, _, timeline = ("\n" + path.read_text()).partition("\n---\n")
-    base = tomllib.loads(path.with_name("base.toml").read_text())
-    raw = _merged(base, tomllib.loads(header))
-    run = Run(Settings(**raw), raw)
-    for number, line in enumerate(timeline.splitlines(), header.count("\n") + 2):
-        text = line.partition("#")[0].strip()
-        if not text:
-            continue
-        at, word, *rest = text.split(maxsplit=2)
-        run.advance(START + float(at))
-        try:
-            WORDS[word](run, rest[0] if rest else "")
-        except AssertionError as failed:
-            events = "\n".join(
-                f"  {e.at - START:7.3f} {e.name} {e.cluster} {e.app} {e.cause} {e.evidence}" for e in run.history[-25:]
-            )
-            raise AssertionError(f"{path.name}:{number}: {text}\n{failed}\nlast events:\n{events}") from failed
-
-
-def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    both = {key: _merged(base[key], over[key]) for key in base.keys() & over.keys() if isinstance(over[key], dict)}
-    return {**base, **over, **both}
-
-
-def _split(text: str) -> tuple[str, str]:
-    head, _, tail = text.partition(": ")
-    return head.strip().removesuffix(":"), tail.strip()
-
-
-def _truth(outcome: str) -> Any:
-    def change(run: Run, text: str) -> None:
-        check, said = _split(text)
-        run.changed(run.check(check), outcome, said)
-
-    return change
-
-
-def _pod(run: Run, text: str) -> None:
-    source, pod, what = text.split()
-    cluster, node = source.split("/")
-    where = SourceId(cluster, node, SourceKind.NODE)
-    if what == "gone":
-        run.pods[where].pop(pod, None)
-    else:
-        run.pods[where][pod] = what
-    run.report(CheckId(where, Kind.CONTAINERS))
-
-
-def _stall(run: Run, text: str) -> None:
-    """Nothing runs: the wall goes on, what came in meanwhile is read first, and only one step was listened to."""
-    run.now += float(text)
-    run.listened += 2 * TICK
-    for source in run.heard:
-        run.heard[source] = run.listened
-
-
-def _order(run: Run, text: str, until: float | None = None) -> None:
-    head, why = _split(text)
-    action, *clusters = head.split()
-    force = "+force" in clusters
-    names = tuple(name for name in clusters if name != "+force")
-    expected = tuple((name.split("@")[0], int(name.split("@")[1])) for name in names if "@" in name)
-    order = Order(Action(action), tuple(n.split("@")[0] for n in names), "alice", why, until, expected, force=force)
-    run.reply = None
-    run.feed(order)
-
-
-def _refused(run: Run, text: str) -> None:
-    assert run.reply is not None
-    assert run.reply.refused, f"was carried out: {run.reply.said}"
-    assert text in run.reply.refused, run.reply.refused
-
-
-def _restart(run: Run, text: str) -> None:
-    before = run.state.table
-    run.boot()
-    assert dict(run.state.table.apps) == dict(before.apps), "a restart changed the answers"
-    assert run.state.table.serial > before.serial, "a serial may be used twice"
-
-
-def _poll(run: Run, text: str) -> None:
-    run.polled[text] = run.now
-    for node in run.world.clusters[text].nodes:
-        run.feed(SourceStatus(node, "poll", True))
-
-
-def _rename(run: Run, text: str) -> None:
-    where, name = text.split()
-    old = run.check(where)
-    run.truth[CheckId(old.source, old.kind, name)] = Truth()
-    del run.truth[old]
-
-
-def _reload(run: Run, text: str) -> None:
-    if text.startswith("without "):
-        cluster, node = text.removeprefix("without ").split("/")
-        for each in run.raw["cluster"]:
-            if each["name"] == cluster:
-                each["node"] = [n for n in each["node"] if n["name"] != node]
-    else:
-        run.raw = _merged(run.raw, tomllib.loads(text))
-    run.reload(Settings(**run.raw))
-
-
-def _answers(run: Run, text: str) -> None:
-    domain, wanted = _split(text)
-    app = run.state.table.apps[domain]
-    found = ("~ " if app.fail_open else "") + " ".join(record.cluster for record in app.records)
-    assert found.split() == wanted.split(), f"answers {found or 'nothing'}"
-
-
-def _share(run: Run, text: str) -> None:
-    where, wanted = _split(text)
-    domain, cluster = where.split()
-    shares = {record.cluster: record.share for record in run.state.table.apps[domain].records}
-    assert shares.get(cluster, 0) == int(wanted), f"shares {shares}"
-
-
-def _ttl(run: Run, text: str) -> None:
-    domain, wanted = _split(text)
-    assert run.state.table.apps[domain].ttl == int(wanted), f"TTL {run.state.table.apps[domain].ttl}"
-
-
-def _phase(run: Run, text: str) -> None:
-    where, wanted = _split(text)
-    domain, cluster = where.split()
-    standing = run.state.standings.get((domain, cluster), Standing())
-    assert standing.phase == wanted, standing
-
-
-def _verdict(run: Run, text: str) -> None:
-    cluster, wanted = _split(text)
-    found = run.state.assessments[cluster]
-    assert [found.internal, found.external] == wanted.split(), found
-
-
-def _weight(run: Run, text: str) -> None:
-    where, wanted = _split(text)
-    cluster, pod = where.split()
-    found = [p for p in run.state.clusters[cluster].pods.values() if p.pod == pod]
-    weights = {0 if p.check.verdict is Verdict.FAIL else 100 for p in found}
-    assert weights == {int(wanted)}, found
-
-
-def _events(run: Run, text: str) -> None:
-    cluster, wanted = _split(text)
-    names = [e.name for e in run.history[run.seen.get(cluster, 0) :] if e.cluster == cluster or cluster == "*"]
-    run.seen[cluster] = len(run.history)
-    left = iter([str(name) for name in names])
-    missing = [name for name in wanted.split() if name not in left]
-    assert not missing, f"happened: {' '.join(names)}"
-    assert wanted or not names, f"happened: {' '.join(names)}"
-
-
-def _never(run: Run, text: str) -> None:
-    cluster, unwanted = _split(text)
-    names = {str(e.name) for e in run.history[run.seen.get(cluster, 0) :] if e.cluster == cluster}
-    assert not names & {*unwanted.split()}, f"happened: {names}"
-
-
-def _suspect(run: Run, text: str) -> None:
-    assert bool(run.state.suspicion) == (text == "yes"), run.state.suspicion
-
-
-WORDS: dict[str, Any] = {
-    "break": _truth("bad"),
-    "mend": _truth("good"),
-    "hush": _truth("silent"),
-    "pod": _pod,
-    "mute": lambda run, text: run.muted.add(text),
-    "unmute": lambda run, text: run.muted.discard(text),
-    "queue": lambda run, text: run.queued.add(text),
-    "serve": lambda run, text: run.queued.discard(text),
-    "poll": _poll,
-    "rename": _rename,
-    "reload": _reload,
-    "stall": _stall,
-    "order": _order,
-    "for": lambda run, text: _order(run, text.partition(" order ")[2], run.now + float(text.split()[0])),
-    "refused": _refused,
-    "restart": _restart,
-    "answers": _answers,
-    "share": _share,
-    "ttl": _ttl,
-    "phase": _phase,
-    "verdict": _verdict,
-    "weight": _weight,
-    "events": _events,
-    "never": _never,
-    "suspect:": _suspect,
-    "nothing": lambda run, text: None,
-}

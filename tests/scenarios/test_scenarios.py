@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.runner import run_file
+from tests.scenarios.timeline import run_file
 
 FILES = sorted((Path(__file__).parent / "files").glob("*.txt"))
 

@@ -110,7 +110,8 @@ class ScriptedClient:
     """
 
     def __init__(self, first: Snapshot, events: list[Event] | None = None) -> None:
-        self.now = first
+        self.now = self.first = first
+        self.forgotten: set[int] = set()
         self.history = list(events or ())
         self.orders: list[Order] = []
         self.sent: list[Order] = []
@@ -173,10 +174,25 @@ class ScriptedClient:
         return self.now
 
     async def events(
-        self, *, since: float = 0.0, after: int = 0, cluster: str = "", name: str = "", limit: int = 500
+        self,
+        *,
+        since: float = 0.0,
+        after: int = 0,
+        before: int = 0,
+        cluster: str = "",
+        name: str = "",
+        limit: int = 500,
     ) -> list[Event]:
         self._check()
-        return [e for e in self.history if e.id > after and e.at >= since][-limit:]
+        return [e for e in self.history if e.id > after and (not before or e.id < before) and e.at >= since][-limit:]
+
+    async def past(self, event: int) -> Snapshot:
+        """The first snapshot with another time, for any event that there is."""
+        self._check()
+        found = next((e for e in self.history if e.id == event), None)
+        if found is None or event in self.forgotten:
+            raise CommandRefused(f"what the screens showed at event {event} was not kept")
+        return replace(self.first, at=found.at)
 
     async def stream(self) -> AsyncIterator[Update]:
         self._check()

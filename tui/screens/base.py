@@ -8,7 +8,6 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import Footer, Input
 
-from tui import keymap
 from tui.feed import View
 from tui.glyphs import STALE
 from tui.header import header_lines
@@ -95,9 +94,7 @@ class ConsoleScreen(Screen[None]):
         strip.set_lines(lines)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in keymap.ACTS and self.console.settings.read_only:
-            return False
-        return super().check_action(action, parameters)
+        return not self.console.is_absent(action) and super().check_action(action, parameters)
 
     # -- verbs: the targets are fixed here, by name, when the key is pressed ---------------------------------------
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 
-from tui import details, keymap
+from tui import confirmed, details, keymap
 from tui.feed import View
 from tui.screens.base import ConsoleScreen
 from tui.text import Line, Tone, line
 from tui.widgets.lines import LineView
+from tui.widgets.plot import LatencyPlot
+
+PLOT_FROM_HEIGHT = 40
 
 
 class ClusterScreen(ConsoleScreen):
@@ -24,7 +27,9 @@ class ClusterScreen(ConsoleScreen):
     def body(self) -> ComposeResult:
         with Horizontal(id="columns"):
             yield self.pane("body", "column")
-            yield self.pane("side", "column")
+            with Vertical(id="aside"):
+                yield LatencyPlot(id="plot")
+                yield self.pane("side", "column")
 
     def targets(self) -> tuple[str, ...]:
         return (self.cluster,)
@@ -40,13 +45,21 @@ class ClusterScreen(ConsoleScreen):
         if cluster is None:
             left.set_lines([line((f"There is no cluster {self.cluster} any more.", Tone.WARN))])
             right.set_lines([])
+            self.query_one("#plot").display = False
             return
         two = self.size.width >= 120
-        right.display = two
+        self.query_one("#aside").display = two
         width = (self.size.width // 2 if two else self.size.width) - 4
+        plot = self.query_one("#plot", LatencyPlot)
+        plot.display = (
+            self.size.height >= PLOT_FROM_HEIGHT and bool(cluster.latency) and not (left.ascii_only or view.stale)
+        )
+        if two and plot.display:
+            plot.set_times(cluster.latency)
         main: list[Line] = [
             *details.head(cluster, view.now, view.stale, width),
             *details.why_chain(cluster, width),
+            *confirmed.section(view.snapshot.hands, cluster.name, view.now, width),
             *details.matrix(cluster, width),
             *details.memberships(cluster, view.now, width),
             *details.pods(cluster, view.now, width),

@@ -84,6 +84,11 @@ class EventsScreen(ConsoleScreen):
         self._follow = not self._follow
         self.repaint()
 
+    @on(Grid.Chosen)
+    def action_replay_here(self) -> None:
+        if self._events:
+            self.console.replay(self.console.view().events, self._events[self.grid.cursor].id)
+
     def action_filter(self) -> None:
         self.query_one("#filter", InputLine).open()
 

@@ -27,6 +27,7 @@ class FleetScreen(ConsoleScreen):
         self._faults_only = False
         self._order = 0
         self._reverse = False
+        self._wide = False
         self._fleet = rows.Fleet((), 0, 0)
 
     def body(self) -> ComposeResult:
@@ -53,6 +54,7 @@ class FleetScreen(ConsoleScreen):
             parts.append(line(("filter ", Tone.MUTED), (self._query.text, Tone.ACCENT)))
         if self._faults_only:
             parts.append(line(("faults only", Tone.ACCENT)))
+        notes = [line(("every column: ← → to go along, w to go back", Tone.MUTED))] if self._wide else []
         if parts:
             bad = (
                 (f"{fleet.hidden_bad} of them bad", Tone.BAD) if fleet.hidden_bad else ("none of them bad", Tone.MUTED)
@@ -63,7 +65,7 @@ class FleetScreen(ConsoleScreen):
             parts.append(
                 line((f"{len(marks)} marked", Tone.ACCENT), (f", {unseen} of them hidden" * bool(unseen), Tone.WARN))
             )
-        return [joined(parts, " · ")] if parts else []
+        return [joined([*parts, *notes], " · ")] if parts or notes else []
 
     def paint(self, view: View) -> None:
         snapshot = view.snapshot
@@ -76,7 +78,9 @@ class FleetScreen(ConsoleScreen):
             column._replace(title=fit(column.title + arrow, min(column.width, len(column.title) + 1)))
             if column.id == sorted_by
             else column
-            for column in rows.fleet_columns(self.size.width, names, any(c.override for c in snapshot.clusters))
+            for column in rows.fleet_columns(
+                self.size.width, names, any(c.override for c in snapshot.clusters), self._wide
+            )
         )
         known = frozenset(cluster.name for cluster in snapshot.clusters)
         if not grid.marks <= known:
@@ -152,6 +156,14 @@ class FleetScreen(ConsoleScreen):
     def action_faults(self) -> None:
         self._faults_only = not self._faults_only
         self.repaint()
+
+    def action_wide(self) -> None:
+        self._wide = not self._wide
+        self.grid.shift_to(0)
+        self.repaint()
+
+    def action_shift(self, columns: int) -> None:
+        self.grid.shift_to(self.grid.shift + columns)
 
     def action_sort(self) -> None:
         self._order = (self._order + 1) % len(rows.ORDERS)

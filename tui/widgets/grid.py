@@ -13,6 +13,9 @@ from textual.message import Message
 from tui.text import Column, Line, Row, Span, Tone, fit
 from tui.widgets.lines import LineView
 
+STAYING = 2
+"""The first columns say what a row is about: they stay when the others are shifted to the left."""
+
 
 class Grid(LineView):
     """Rows under a line of titles that stays."""
@@ -29,6 +32,7 @@ class Grid(LineView):
         self.rows: tuple[Row, ...] = ()
         self.marks: frozenset[str] = frozenset()
         self.cursor = 0
+        self.shift = 0
 
     @property
     def line_count(self) -> int:
@@ -45,7 +49,7 @@ class Grid(LineView):
         self.rows = tuple(rows)
         if columns != self.columns:
             self.columns = columns
-            self.refresh()
+            self.shift_to(self.shift)
         self.set_lines((), (self._titles(),))
         if key is not None and not (self.cursor < len(self.rows) and self.rows[self.cursor].key == key):
             found = next((n for n, row in enumerate(self.rows) if row.key == key), None)
@@ -64,20 +68,32 @@ class Grid(LineView):
             if row.key in changed:
                 self.refresh_index(index)
 
-    def _widths(self) -> list[int]:
+    def shift_to(self, columns: int) -> None:
+        """Leave out so many columns behind the first :data:`STAYING`, as far as there is something to be seen to the right."""
+        widths = [column.width + 1 for column in self.columns]
+        room = self.line_width - 2 - sum(widths[:STAYING])
+        most = next((n for n in range(len(widths) - STAYING) if sum(widths[STAYING + n :]) <= room), 0)
+        self.shift = max(0, min(columns, most))
+        self.set_lines((), (self._titles(),))
+        self.refresh()
+
+    def _shown(self) -> list[tuple[int, Column, int]]:
+        """The columns on the screen: index, column and width in cells."""
         rest = self.line_width - 2 - sum(column.width + 1 for column in self.columns)
-        return [column.width or max(4, rest) for column in self.columns]
+        indices = (*range(min(STAYING, len(self.columns))), *range(STAYING + self.shift, len(self.columns)))
+        return [(n, self.columns[n], self.columns[n].width or max(4, rest)) for n in indices]
 
     def _titles(self) -> Line:
-        cells = (fit(c.title, width, c.right) for c, width in zip(self.columns, self._widths(), strict=True))
-        return (("  " + " ".join(cells), Tone.TITLE),)
+        cells = (fit(column.title, width, column.right) for _, column, width in self._shown())
+        return (((" ◂" if self.shift else "  ") + " ".join(cells), Tone.TITLE),)
 
     def line_at(self, index: int) -> tuple[Line, bool]:
         row = self.rows[index]
         on_cursor = index == self.cursor
         gutter = ("▸" if on_cursor else " ") + ("◆" if row.key in self.marks else " ")
         spans: list[Span] = [(gutter, Tone.ACCENT)]
-        for column, width, (text, tone) in zip(self.columns, self._widths(), row.cells, strict=True):
+        for n, column, width in self._shown():
+            text, tone = row.cells[n]
             spans.append((fit(text, width, column.right), tone))
             spans.append((" ", Tone.TEXT))
         return tuple(spans[:-1]), on_cursor

@@ -1,0 +1,143 @@
+"""24 hours of jittery links at accelerated time: ``make bench-jitter``. Nothing is broken; nothing may be erased.
+
+Generated streams of gaps go through the pure step, with default settings: four clusters of two nodes and a router each. Where nobody is
+quiet for two ticks a step changes nothing, so only the moments around a gap are played, at the engine's own 25 ms, and between them
+once a second. What is generated, for each connection by itself unless it says otherwise:
+
+- *loss* of 1 %: a gap of TCP's retransmission, 0.2 s and a tick, doubled at each further loss, on average every 5 s; a router's answer
+  is given up after 0.5 s, and asked for on a new connection, whose first packets can be lost as well;
+- *pauses* of a node (garbage collection, a busy disk): 0.3 to 0.9 s, on average every 10 minutes;
+- *bursts* on the way to a whole cluster, its router too: up to 0.12 s, on average once a minute.
+
+    python -m bench.jitter [--hours 24] [--seed 1]
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import sys
+import time
+from collections.abc import Iterator
+from random import Random
+
+from core.model import CheckId, EventName, Evidence, Kind, Silence, SourceId, SourceKind
+from core.restore import restore
+from core.settings import Settings
+from core.state import Effect, Emit, Tick
+from core.step import step
+from core.world import World, build
+
+STEP = 0.025
+TIMEOUT = 0.5
+START = 1_000_000.0
+CLUSTERS = 4
+Gap = tuple[float, float, tuple[SourceId, ...]]
+"""When it begins, how long it lasts, and who is not heard."""
+
+
+def world() -> World:
+    names = [f"c{number}" for number in range(CLUSTERS)]
+    nodes = [{"name": f"n{number}", "ssh": f"192.0.2.{number}", "checks": []} for number in (1, 2)]
+    clusters = [
+        {"name": name, "addresses": [f"198.51.100.{n}"], "confirm": {"target": "/"}, "node": nodes}
+        for n, name in enumerate(names, 1)
+    ]
+    return build(Settings.model_validate({"app": [{"domain": "svc1.net.", "clusters": names}], "cluster": clusters}))
+
+
+def gaps(random: Random, who: tuple[SourceId, ...], every: float, kind: str) -> Iterator[Gap]:
+    """An endless stream of gaps, ``every`` seconds on average."""
+    at = START + 10
+    while True:
+        at += random.expovariate(1 / every)
+        if kind == "loss":
+            length, timeout = 0.05, 0.2
+            while True:
+                length, timeout = length + timeout * random.uniform(1, 1.2), timeout * 2
+                if random.random() > 0.01:
+                    break
+        elif kind == "lost answer":
+            length = 0.25
+            if random.random() < 0.01:  # the repetition is lost as well: given up, and asked on new connections
+                length = TIMEOUT + 0.05
+                while random.random() < 0.03:
+                    length += TIMEOUT
+        else:
+            length = random.uniform(0.3, 0.9) if kind == "pause" else random.uniform(0.02, 0.12)
+        yield at, length, who
+        at += length
+
+
+def streams(world: World, random: Random) -> list[Iterator[Gap]]:
+    made = []
+    for plan in world.clusters.values():
+        made.append(gaps(random, plan.sources, 60, "burst"))
+        made += [gaps(random, (node,), 5, "loss") for node in plan.nodes]
+        made += [gaps(random, (source,), 5, "lost answer") for source in plan.sources if source == plan.router]
+        made += [gaps(random, (node,), 600, "pause") for node in plan.nodes]
+    return made
+
+
+def play(hours: float, seed: int) -> tuple[int, int, list[str]]:
+    """How many gaps there were, how many steps that took, and what was erased."""
+    here = world()
+    random = Random(seed)  # nothing secret
+    state = restore(here, {}, START)
+    sources = [source for plan in here.clusters.values() for source in plan.sources]
+    for source in sources:
+        kind = Kind.CONFIRM if source.kind is SourceKind.ROUTER else Kind.WATCH
+        state, _ = step(state, Evidence(CheckId(source, kind), True, "fine", START, 0.002), START)
+    upcoming = heapq.merge(*streams(here, random))
+    following = next(upcoming)
+    asked: dict[SourceId, float] = {}
+    since: dict[SourceId, float] = {}
+    until: dict[SourceId, float] = {}
+    now, gap_count, steps, erased = START, 0, 0, []
+    while now < START + hours * 3600:
+        now = now + STEP if until else min(now + 1.0, max(following[0], now + STEP))
+        while following[0] <= now:
+            at, length, who = following
+            for source in who:
+                since.setdefault(source, at)
+                until[source] = max(until.get(source, 0.0), at + length)
+            gap_count += 1
+            following = next(upcoming)
+        for source in [source for source, end in until.items() if end <= now]:
+            del until[source], since[source]
+            if asked.pop(source, None) is not None:
+                state, _ = step(state, Evidence(CheckId(source, Kind.CONFIRM), True, "fine", now, 0.002), now)
+        silent = dict.fromkeys(sources, 0.02) | {source: now - at for source, at in since.items()}
+        effects: list[Effect] = []
+        for source, at in since.items():
+            if source.kind is SourceKind.ROUTER and now - asked.get(source, at) >= TIMEOUT:
+                asked[source] = now
+                silence = Silence(CheckId(source, Kind.CONFIRM), "no answer", now, TIMEOUT)
+                state, told = step(state, silence, now)
+                effects += told
+        state, told = step(state, Tick(silent), now)
+        effects += told
+        steps += 1
+        erased += [
+            f"{now - START:.1f} s: {effect.event.cluster}: {effect.event.evidence}"
+            for effect in effects
+            if isinstance(effect, Emit) and effect.event.name is EventName.SWITCH_ORDERED
+        ]
+    return gap_count, steps, erased
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="false erases on jittery links, at accelerated time")
+    parser.add_argument("--hours", type=float, default=24)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    began = time.process_time()
+    gap_count, steps, erased = play(options.hours, options.seed)
+    took = time.process_time() - began
+    print(f"{options.hours:g} hours, {gap_count} gaps, {steps} steps in {took:.0f} s: {len(erased)} false erases")
+    print("\n".join(erased[:20]))
+    return 1 if erased else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""How long a source may be quiet by its own history (spec S25): adaptive silence deadlines. Pure.
+
+Called by :mod:`core.detection.silence` alone. A lost packet on a TCP connection is a gap of a retransmission (200 ms and
+more on Linux, doubled by each further loss), so a link that loses one packet in a hundred has few gaps, and long ones: a
+mean and its deviation (Jacobson/Karels, RFC 6298) have forgotten the last when the next one comes. What is kept
+is the far end of the distribution, as phi-accrual's window would show it: the worst gap, slowly forgotten.
+
+=====================================  ================================================================================
+rule                                   value
+=====================================  ================================================================================
+no gap worth remembering               the configured ticks, and nothing is kept of the source
+a gap ended                            it is remembered when it is longer than what is left of the worst one before
+a gap that lasts                       is no history yet: a dead source does not excuse itself
+as time passes                         the worst gap halves every :data:`HALF_LIFE` seconds
+a source may be quiet for              :data:`MARGIN` times what is left of the worst gap
+never less than                        ``detection.silence.ticks`` of its periods (a router: its answer overdue)
+never more than                        ``detection.silence.deadline``; a router while its nodes speak: :data:`ALONE` times
+=====================================  ================================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HALF_LIFE = 300.0
+MARGIN = 1.5
+ALONE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """``worst``: the longest gap lately, in seconds, as it was at the instant ``at`` of its end. ``gap``: one that still
+    lasts, 0 for none."""
+
+    worst: float = 0.0
+    at: float = 0.0
+    gap: float = 0.0
+
+    def left(self, now: float) -> float:
+        """What is left of the worst gap."""
+        return float(self.worst * 0.5 ** ((now - self.at) / HALF_LIFE)) if self.worst else 0.0
+
+    def lasting(self, gap: float) -> Rhythm:
+        return Rhythm(self.worst, self.at, gap)
+
+    def ended(self, limit: float, now: float) -> Rhythm:
+        """After the lasting gap has ended; one longer than ``limit`` was an outage, and counts as that long."""
+        gap = min(self.gap, limit)
+        return Rhythm(gap, now) if gap > self.left(now) else Rhythm(self.worst, self.at)
+
+    def allowed(self, least: float, most: float, now: float) -> float:
+        """Seconds for which the source may be quiet now."""
+        return max(least, min(most, MARGIN * self.left(now)))
