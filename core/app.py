@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import random
 import signal
 import sys
 import threading
@@ -24,6 +25,9 @@ from core.control.local import LocalClient
 from core.control.server import ControlServer
 from core.engine import Engine
 from core.errors import CommandRefused, ConfigError, PointsmanError, StartError
+from core.hands.build import hands as build_hands
+from core.hands.runner import Hands
+from core.hands.target import target
 from core.log import log_event, set_up
 from core.model import Event, EventName, Result
 from core.notify import notify
@@ -140,10 +144,12 @@ class Part:
             try:
                 saver = Saver(store, clock)
                 check = SelfCheck(dns.addresses[0])
-                engine = Engine(state, saver, await store.last_event_id(), dns, check.clean, clock, log_event)
+                hands = Hands(build_hands(settings), target(state), clock, _jitter)
+                last = await store.last_event_id()
+                engine = Engine(state, saver, last, dns, hands.tell, check.clean, clock, log_event)
                 probes = Probes(settings, engine, clock)
-                self._dns, self._engine, self._probes = dns, engine, probes
-                service = Service(engine, store, dns, clock, self._reload)
+                self._dns, self._engine, self._probes, self._hands = dns, engine, probes, hands
+                service = Service(engine, store, dns, hands, clock, self._reload)
                 control = ControlServer(
                     service,
                     settings.control_socket,
@@ -159,6 +165,7 @@ class Part:
                     probes.run(),
                     control.keep(),
                     recorder.run(),
+                    hands.run(),
                     self._reload_on_hang_up(),
                     self._watch_store(),
                     self._refresh_dns(),
@@ -229,11 +236,13 @@ class Part:
             try:
                 settings = load(self._config, self._flags)
                 check_zones(settings)  # the one part that could still refuse when the others have changed already
+                hands = build_hands(settings)
                 await self._probes.replace(settings)
                 self._dns.replace_zones(settings)
             except ConfigError as error:
                 raise CommandRefused("; ".join(error.problems)) from error
             self._engine.reload(build(settings))
+            self._hands.replace(hands)
             self.settings = settings
             now = settings.model_dump()
             later = [key for key in NEEDS_RESTART if _at(self._started_with, key) != _at(now, key)]
@@ -298,6 +307,10 @@ def _runner() -> asyncio.Runner:
     except ImportError:
         return asyncio.Runner()
     return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
+def _jitter() -> float:
+    return random.uniform(0.8, 1.2)  # noqa: S311 - spreads attempts, keeps no secret
 
 
 def _say(loop: asyncio.AbstractEventLoop, fail: Callable[[BaseException], None], error: BaseException) -> None:

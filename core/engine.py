@@ -24,6 +24,8 @@ import structlog
 
 from core.clock import Clock
 from core.errors import CommandRefused, PointsmanError
+from core.hands.hand import Target
+from core.hands.target import target
 from core.latency import Latency
 from core.model import Event, EventName, Evidence, Kind, Order, OrderResult, Result, SourceId, SourceStatus
 from core.records import RecordTable
@@ -67,6 +69,7 @@ class Engine:
         saver: Saver,
         last_event_id: int,
         publisher: Publisher,
+        tell: Callable[[Target], None],
         clean: CleanCheck,
         clock: Clock,
         log: Callable[[Event], None],
@@ -80,6 +83,7 @@ class Engine:
         self.version = 0
         self.last_event_id = last_event_id
         self._publisher = publisher
+        self._tell_hands = tell
         self._published = state.table
         self._clean = clean
         self._clock = clock
@@ -241,6 +245,7 @@ class Engine:
         erased = tuple({key: None for effect in published for key in effect.erased if _is_out(table, key)})
         before, self._published = self._published, table
         self._take(Published(before, table, erased))
+        self._tell_hands(target(self.state))
         assert self._group is not None
         for domain, cluster in erased:
             self._group.create_task(self._ask(domain, cluster, table.serial), name=f"clean answer {domain} {cluster}")

@@ -16,7 +16,7 @@ from core.errors import CommandRefused
 from core.model import Action, Event, Order, OrderResult
 from core.past import past
 from core.records import RecordTable
-from core.snapshot import AnswerView, DnsStats, Preview, Snapshot, Update
+from core.snapshot import AnswerView, DnsStats, HandView, Preview, Snapshot, Update
 from core.step import step
 from core.store import Store
 
@@ -35,15 +35,28 @@ class Answering(Protocol):
     def ask(self, name: str, qtype: str, table: RecordTable | None = None) -> AnswerView: ...
 
 
+class Told(Protocol):
+    """Those who are told of decisions, as the service sees them."""
+
+    def views(self) -> tuple[HandView, ...]: ...
+
+
 class Service:
     """Everything that can be asked of a running pointsman; ``reload_settings`` reads them again and gives one line."""
 
     def __init__(
-        self, engine: Engine, store: Store, dns: Answering, clock: Clock, reload_settings: Callable[[], Awaitable[str]]
+        self,
+        engine: Engine,
+        store: Store,
+        dns: Answering,
+        hands: Told,
+        clock: Clock,
+        reload_settings: Callable[[], Awaitable[str]],
     ) -> None:
         self._engine = engine
         self._store = store
         self._dns = dns
+        self._hands = hands
         self._clock = clock
         self._reload = reload_settings
         self.version = _version()
@@ -70,6 +83,7 @@ class Service:
             apps=views.apps(state, heard),
             dns=self._dns.stats(),
             listen=tuple(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self._dns.addresses),
+            hands=self._hands.views(),
         )
 
     async def events(

@@ -87,7 +87,9 @@ HELP = (Command("cancel", "escape,question_mark,q", "close", "Close this page", 
 PRESENT = frozenset({"drain", "erase", "restore", "undo", "freeze", "thaw", "ask", "reload"})
 """What is about the present: not there while the past is replayed."""
 ACTS = frozenset({"drain", "erase", "restore", "undo", "freeze", "thaw"})
-MOVES = frozenset(c.id for c in LINES)
+MOVES = frozenset(c.id for c in LINES) | {
+    "left", "right", "back_step", "next_step", "back_incident", "next_incident",
+}  # fmt: skip
 IDS = frozenset(c.id for table in (APP, FLEET, CLUSTER, DNS, EVENTS, LINES) for c in table)
 
 

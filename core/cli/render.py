@@ -38,6 +38,9 @@ def status(s: Snapshot) -> Iterator[str]:
         yield f"FAIL OPEN: {domain}: every cluster is abnormal, all are served"
     for line in s.trouble:
         yield f"TROUBLE: {line}"
+    for hand in s.hands:
+        if not hand.done:
+            yield f"NOT CONFIRMED by {hand.kind} {hand.name} for {lasting(s.at - hand.since)}: {hand.said}"
     yield ""
     heads = ("CLUSTER", "STATE", "IN DNS", "INTERNAL", "EXTERNAL", "SINCE", "OVERRIDE", "CAUSE")
     yield from table(heads, [_cluster_row(c, s.at) for c in s.clusters])

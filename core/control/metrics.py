@@ -38,7 +38,7 @@ class _Collector(Collector):
         self._events = events
 
     def collect(self) -> Iterable[Metric]:
-        return chain(self._process(), self._clusters(), self._checks(), self._apps(), self._dns())
+        return chain(self._process(), self._clusters(), self._checks(), self._apps(), self._hands(), self._dns())
 
     def _process(self) -> Iterator[Metric]:
         s = self._snapshot
@@ -119,6 +119,16 @@ class _Collector(Collector):
                 in_dns.add_metric([app.domain, each.cluster], each.in_dns)
                 share.add_metric([app.domain, each.cluster], each.share / 100 if each.in_dns else 0)
         yield from (in_dns, share, fail_open)
+
+    def _hands(self) -> Iterator[Metric]:
+        labels = ["hand", "kind", "cluster"]
+        done = GaugeMetricFamily("pointsman_confirmed", "1 while it has confirmed the newest decision", labels=labels)
+        serial = GaugeMetricFamily("pointsman_confirmed_serial", "newest table serial it has confirmed", labels=labels)
+        for hand in self._snapshot.hands:
+            values = [hand.name, hand.kind, hand.cluster]
+            done.add_metric(values, hand.done)
+            serial.add_metric(values, hand.confirmed)
+        yield from (done, serial)
 
     def _dns(self) -> Iterator[Metric]:
         dns = self._snapshot.dns

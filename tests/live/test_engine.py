@@ -74,6 +74,7 @@ async def running(directory: Path) -> AsyncIterator[Running]:
         Saver(store, clock),
         await store.last_event_id(),
         dns,
+        lambda target: None,
         SelfCheck(dns.addresses[0]).clean,
         clock,
         told.append,

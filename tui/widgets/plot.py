@@ -6,10 +6,12 @@ Its frame and dots are not ASCII: on an ASCII terminal the strip of the document
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log10
 
 from textual_plotext import PlotextPlot
 
 MINUTES = 15
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
 class LatencyPlot(PlotextPlot):
@@ -29,16 +31,17 @@ class LatencyPlot(PlotextPlot):
             (at, took * 1000) for at, took in zip(minutes, times, strict=True) if took is not None and took >= 0
         ]
         lost = [at for at, took in zip(minutes, times, strict=True) if took is not None and took < 0]
-        top = max([10.0, *(ms * 2 for _, ms in answered)])
+        low, high = min([1.0, *(ms for _, ms in answered if ms > 0)]), max([10.0, *(ms * 2 for _, ms in answered)])
         plt = self.plt
         plt.clear_data()
         plt.title("router's answer times, ms; x = not answered" if lost else "router's answer times, ms")
         plt.yscale("log")
-        plt.ylim(min([1.0, *(ms for _, ms in answered if ms > 0)]), top)
+        plt.ylim(log10(low), log10(high))
+        plt.yticks([ms for ms in TICKS if low <= ms <= high])
         plt.xlim(-MINUTES, 0)
         plt.xticks([-15, -10, -5, 0], ["15 min ago", "10", "5", "now"])
         if answered:
             plt.plot([at for at, _ in answered], [ms for _, ms in answered], marker="braille")
         if lost:
-            plt.scatter(lost, [top * 0.9] * len(lost), marker="x", color="red")
+            plt.scatter(lost, [high * 0.9] * len(lost), marker="x", color="red")
         self.refresh()

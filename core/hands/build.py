@@ -1,0 +1,12 @@
+"""From settings to hands: the one place that knows them all."""
+
+from __future__ import annotations
+
+from core.hands.hand import Hand
+from core.hands.secondary import secondaries
+from core.settings import Settings
+
+
+def hands(settings: Settings) -> tuple[Hand, ...]:
+    """Everyone who is told and asked. Raises ConfigError for credentials that cannot be used."""
+    return secondaries(settings)

@@ -1,0 +1,132 @@
+"""Gives every hand the newest target and repeats until it has confirmed it (spec S32, S33, S36).
+
+Owns a task for each hand and what it has confirmed. The engine tells after each publish and never waits; the service
+reads the views. A newer target ends the attempt that is under way, for an older one is never carried out late.
+Must not import the engine, the probes or the DNS server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import structlog
+
+from core.clock import Clock
+from core.hands.hand import Hand, HandError, Target
+from core.snapshot import HandView
+
+ATTEMPT = 10.0
+"""Seconds that a hand may take for one attempt."""
+BACKOFF, BACKOFF_LIMIT = 0.5, 15.0
+CLOSE_WITHIN = 1.0
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Place:
+    """One hand with what it has confirmed; ``since`` is when it confirmed, or since when it has not."""
+
+    hand: Hand
+    since: float
+    confirmed: int = 0
+    said: str = "not asked yet"
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Hands:
+    """All hands of the settings. :meth:`run` until cancelled; ``jitter`` gives a factor around 1 for the waits."""
+
+    def __init__(self, hands: Sequence[Hand], target: Target, clock: Clock, jitter: Callable[[], float]) -> None:
+        self._clock = clock
+        self._jitter = jitter
+        self._target = target
+        self._places = self._placed(hands)
+        self._replaced = asyncio.Event()
+
+    def tell(self, target: Target) -> None:
+        """From now on this is how things are to be."""
+        now = self._clock.now()
+        for place in self._places:
+            if place.confirmed >= self._target.table.serial:
+                place.since = now
+            place.news.set()
+        self._target = target
+
+    def replace(self, hands: Sequence[Hand]) -> None:
+        """Other settings: these hands instead, which are all told anew."""
+        self._places = self._placed(hands)
+        self._replaced.set()
+
+    def views(self) -> tuple[HandView, ...]:
+        wanted = self._target.table.serial
+        return tuple(
+            HandView(
+                place.hand.name, place.hand.kind, place.hand.cluster, place.hand.address,
+                wanted, place.confirmed, place.since, place.said,
+            )
+            for place in self._places
+        )  # fmt: skip
+
+    async def run(self) -> None:
+        while True:
+            self._replaced.clear()
+            places = self._places
+            tasks = [asyncio.create_task(self._serve(place), name=f"hand {place.hand.name}") for place in places]
+            try:
+                await self._replaced.wait()
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await asyncio.gather(*(_close(place.hand) for place in places))
+
+    def _placed(self, hands: Sequence[Hand]) -> tuple[_Place, ...]:
+        return tuple(_Place(hand, self._clock.now()) for hand in hands)
+
+    async def _serve(self, place: _Place) -> None:
+        failures = 0
+        while True:
+            place.news.clear()
+            target = self._target
+            attempt = asyncio.create_task(self._attempt(place, target))
+            news = asyncio.create_task(place.news.wait())
+            try:
+                await asyncio.wait({attempt, news}, return_when=asyncio.FIRST_COMPLETED)
+                done = attempt.done() and attempt.result()
+                failures = 0 if done or not attempt.done() else failures + 1
+                if done:
+                    await news
+                elif failures:
+                    wait = min(BACKOFF * 2.0 ** min(failures - 1, 10), BACKOFF_LIMIT) * self._jitter()
+                    await asyncio.wait({news}, timeout=wait)
+            finally:
+                attempt.cancel()
+                news.cancel()
+                await asyncio.gather(attempt, news, return_exceptions=True)
+
+    async def _attempt(self, place: _Place, target: Target) -> bool:
+        """Whether the hand has confirmed; why not is what it said."""
+        serial = target.table.serial
+        try:
+            async with asyncio.timeout(ATTEMPT):
+                said = await place.hand.carry_out(target)
+        except TimeoutError:
+            place.said = f"no confirmation within {ATTEMPT:.0f} s"
+        except (HandError, OSError) as error:
+            place.said = str(error) or type(error).__name__
+        except Exception as error:
+            _log.exception("hand_failed", hand=place.hand.name)
+            place.said = f"a defect of pointsman ({type(error).__name__}); see the log"
+        else:
+            place.confirmed, place.since, place.said = serial, self._clock.now(), said
+            return True
+        return False
+
+
+async def _close(hand: Hand) -> None:
+    with suppress(Exception):  # it is given up either way
+        async with asyncio.timeout(CLOSE_WITHIN):
+            await hand.close()
