@@ -323,3 +323,23 @@ async def test_read_only_has_no_verbs_at_all() -> None:
         assert "no new clients" not in bench.text
         assert "Acts" not in bench.text
     assert not engine.previewed
+
+
+async def test_w_shows_every_column_and_the_arrows_go_along_them() -> None:
+    async with console(client(), (80, 24)) as bench:
+        titles = bench.text.splitlines()[1]
+        assert "FLAPS" not in titles
+        await bench.press("right")
+        assert bench.text.splitlines()[1] == titles, "there is nothing to the right"
+        await bench.press("w")
+        await bench.see("every column", "FAILS", "P95")
+        for _ in range(6):
+            await bench.press("right")
+        await bench.see("LAST 15 MINUTES", "FLAPS", "ADDRESSES")
+        row = next(line for line in bench.text.splitlines() if "osaka" in line)
+        assert "✖ ERASED" in row, "what a row is about stays"
+        for _ in range(20):
+            await bench.press("right")
+        await bench.see("WHY")
+        await bench.press("w")
+        assert "FLAPS" not in bench.text

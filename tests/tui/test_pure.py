@@ -13,7 +13,7 @@ from tui import describe, filters, rows
 from tui.feed import View
 from tui.glyphs import ASCII, STALE, STATES, VERDICTS
 from tui.header import header_lines
-from tui.text import clean, fit, plain, wrap
+from tui.text import Tone, clean, fit, plain, wrap
 
 
 @pytest.mark.parametrize(
@@ -169,3 +169,18 @@ def test_the_header_counts_down_to_the_next_try() -> None:
     assert "STALE 12 s old" in text
     assert "the socket is gone" in text
     assert "next try in 3 s" in text
+
+
+def test_the_latency_strip_has_one_scale_for_all_and_marks_what_was_not_answered() -> None:
+    times = (*[None] * 30, *[0.0005] * 10, *[0.004] * 10, *[0.3] * 8, -1.0, 0.0005)
+    view = replace(fleet().clusters[0], latency=times)
+    assert rows.latency_strip(view, 60) == (" " * 30 + "▁" * 10 + "▃" * 10 + "█" * 8 + "×▁", Tone.WARN)
+    assert rows.latency_strip(view, 30) == (" " * 15 + "▁" * 5 + "▃" * 5 + "█" * 4 + "×", Tone.WARN)
+    assert rows.latency_strip(replace(view, latency=()), 30) == ("", Tone.TEXT)
+
+
+@pytest.mark.parametrize(("width", "cells"), [(80, 0), (119, 0), (120, 15), (160, 30), (220, 60)])
+def test_the_strip_takes_what_a_screen_has_room_for(width: int, cells: int) -> None:
+    columns = rows.fleet_columns(width, 8)
+    assert [column.width for column in columns if column.id == "strip"] == ([cells] if cells else [])
+    assert sum(column.width + 1 for column in columns) + 2 + 15 <= width, "no room is left for the reason"

@@ -8,8 +8,8 @@ import pytest
 from textual.widgets import Input
 
 from core.errors import NotRunning
-from core.model import Action, Event, EventName, Verdict
-from core.snapshot import ClusterState
+from core.model import Action, Event, EventName, HandKind, Verdict
+from core.snapshot import ClusterState, HandView
 from tests.tui.harness import console
 from tests.tui.scripted import NOW, ScriptedClient, fleet, history
 from tui import keymap
@@ -93,6 +93,26 @@ async def test_the_dns_screen_says_for_each_name_who_is_in_and_why() -> None:
         await bench.press("2")
         await bench.see("svc1.net.  all · ttl 5 s", "✖ osaka", "● tokyo    in 100%", "serial 42", "NXDOMAIN 110")
         assert any("✖ osaka" in line and "Exited (137)" in line for line in bench.text.splitlines())
+
+
+async def test_who_has_not_confirmed_stands_first_on_the_dns_screen_and_on_its_clusters() -> None:
+    hands = (
+        HandView("ns2", HandKind.SECONDARY, "", "192.0.2.53:53", 42, 42, NOW - 60, "serial 42"),
+        HandView("ns3", HandKind.SECONDARY, "", "192.0.2.54:53", 42, 41, NOW - 7, "net.: does not answer for it"),
+        HandView("router", HandKind.ROUTER, "osaka", "192.0.2.11:9999", 42, 0, NOW - 12, "connection refused"),
+    )
+    engine = ScriptedClient(replace(fleet(), hands=hands))
+    async with console(engine, (120, 40)) as bench:
+        await bench.press("2")
+        await bench.see(
+            "1 of 3 have confirmed", "✖ not yet", "serial 41 of 42 · for 7s", "does not answer for it", "● yes"
+        )
+        lines = [line for line in bench.text.splitlines() if "not yet" in line or "● yes" in line]
+        assert ["not yet" in line for line in lines] == [True, True, False]
+        await bench.press("escape")
+        bench.app.open_cluster("osaka")
+        await bench.see("CONFIRMED BY", "router (router)", "connection refused")
+        assert "ns3" not in bench.text
 
 
 async def test_any_question_can_be_asked_also_as_if_clusters_were_erased() -> None:

@@ -7,11 +7,11 @@ from textual.app import ComposeResult
 from textual.widgets import Input
 
 from core.errors import PointsmanError
-from tui import details, keymap
+from tui import confirmed, details, keymap
 from tui.acting import within
 from tui.feed import View
 from tui.screens.base import ConsoleScreen, InputLine
-from tui.text import Line, Tone, line
+from tui.text import Line, Tone, joined, line
 from tui.widgets.lines import LineView
 
 WITHOUT = "without"
@@ -34,6 +34,9 @@ class DnsScreen(ConsoleScreen):
         if view.snapshot is None:
             return
         lines: list[Line] = []
+        if view.snapshot.hands:
+            told = confirmed.lines(view.snapshot.hands, view.now, self.size.width - 4)
+            lines += details.section("CONFIRMED BY", told)
         for app in view.snapshot.apps:
             lines += details.app_lines(app, view.now, self.size.width - 4)
         self.query_one("#body", LineView).set_lines([*self._asked, *self.document(view, lines)])
@@ -44,7 +47,7 @@ class DnsScreen(ConsoleScreen):
         dns = view.snapshot.dns
         codes = "  ".join(f"{code} {n}" for code, n in dns.by_rcode)
         text = f"serial {view.snapshot.serial} · {' '.join(view.snapshot.listen)} · {dns.queries} queries · {codes}"
-        return [line((text, Tone.MUTED))]
+        return [joined([line((text, Tone.MUTED)), confirmed.summary(view.snapshot.hands)])]
 
     def action_ask(self) -> None:
         self.query_one("#ask", InputLine).open()

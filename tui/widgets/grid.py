@@ -72,7 +72,8 @@ class Grid(LineView):
         """Leave out so many columns behind the first :data:`STAYING`, as far as there is something to be seen to the right."""
         widths = [column.width + 1 for column in self.columns]
         room = self.line_width - 2 - sum(widths[:STAYING])
-        most = next((n for n in range(len(widths) - STAYING) if sum(widths[STAYING + n :]) <= room), 0)
+        last = max(0, len(widths) - STAYING - 1)
+        most = next((n for n in range(last) if sum(widths[STAYING + n :]) <= room), last)
         self.shift = max(0, min(columns, most))
         self.set_lines((), (self._titles(),))
         self.refresh()
