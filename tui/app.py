@@ -36,6 +36,7 @@ from tui.screens.events import EventsScreen
 from tui.screens.fleet import FleetScreen
 from tui.screens.help import HelpScreen
 from tui.screens.leave import LeaveScreen
+from tui.screens.probes import ProbesScreen
 from tui.text import clean
 from tui.themes import DARK, THEMES
 
@@ -159,6 +160,9 @@ class ConsoleApp(App[int]):
 
     def action_events(self) -> None:
         self._go(EventsScreen())
+
+    def action_probes(self) -> None:
+        self._go(ProbesScreen())
 
     def open_cluster(self, name: str) -> None:
         self._go(ClusterScreen(name))

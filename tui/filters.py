@@ -1,7 +1,7 @@
 """The language of the ``/`` line: words that must all hold. Pure.
 
 ``text`` and ``!text`` look anywhere in the line; ``state:down``, ``tag:eu``, ``app:svc1`` look at one field, and so do
-``event:`` and ``cluster:`` in the list of events. ``state:`` knows each state's word and the groups *down*, *out* and
+``event:`` and ``cluster:`` in the list of events, ``kind:`` in that of the sources. ``state:`` knows each state's word and the groups *down*, *out* and
 *bad*. A field that does not exist is searched as text.
 """
 
@@ -34,7 +34,7 @@ class Filter(NamedTuple):
         return all(_holds(term, fields) != term.negated for term in self.terms)
 
 
-FIELDS = ("state", "tag", "app", "event", "cluster")
+FIELDS = ("state", "tag", "app", "event", "cluster", "kind")
 
 
 def parse(text: str) -> Filter:

@@ -65,23 +65,28 @@ def _first(snapshot: Snapshot, view: View, width: int, read_only: bool) -> Line:
     age = (f"{STALE.word} {describe.age(view.age)}", Tone.BAD) if view.stale else (describe.age(view.age), Tone.MUTED)
     age = ("past", Tone.NOTICE) if view.replay else age
     right = line((f"{describe.rate(snapshot.dns.rate)} · ", Tone.MUTED), age, " ")
-    counts = _counts(snapshot, view.stale)
-    room = width - len(plain(left)) - len(plain(right)) - 4
-    middle = joined(counts)
-    while counts and len(plain(middle)) > room:
-        counts.pop()
-        middle = joined([*counts, line(("…", Tone.MUTED))])
+    middle = _counts(snapshot, view.stale, width - len(plain(left)) - len(plain(right)) - 4)
     gap = max(1, width - len(plain(left)) - 3 - len(plain(middle)) - len(plain(right)))
     return (*left, ("   ", Tone.TEXT), *middle, (" " * gap, Tone.TEXT), *right)
 
 
-def _counts(snapshot: Snapshot, stale: bool) -> list[Line]:
+def _counts(snapshot: Snapshot, stale: bool, room: int) -> Line:
+    """How many clusters are in each state, worst first. Where there is no room for all words, those of the best states go
+    first, and their signs stay; only where the signs too are too many is something left out, and … says so."""
     counter = Counter(cluster.state for cluster in snapshot.clusters)
     states = sorted(counter, key=lambda state: STATES[state].rank)
-    return [
+    parts = [
         line((f"{STATES[s].glyph} {counter[s]} {STATES[s].word}", Tone.MUTED if stale else Tone(STATES[s].tone)))
         for s in states
     ]
+    for n in reversed(range(len(parts))):
+        if len(plain(joined(parts))) > room:
+            (text, tone), *_ = parts[n]
+            parts[n] = line((text.removesuffix(f" {STATES[states[n]].word}"), tone))
+    kept = len(parts)
+    while kept and len(plain(joined(parts[:kept]))) + 3 * (kept < len(parts)) > room:
+        kept -= 1
+    return joined([*parts[:kept], *([line(("…", Tone.MUTED))] if kept < len(parts) else [])])
 
 
 def _link(view: View) -> Line:

@@ -27,6 +27,7 @@ APP = (
     Command("fleet", "1", "fleet", "All clusters"),
     Command("dns", "2", "dns", "Names, their answers, and a line to ask", True),
     Command("events", "3", "events", "The history", True),
+    Command("probes", "4", "probes", "How each node, machine, database and router is watched"),
     Command("palette", "colon,ctrl+p", "more", "Command palette", True),
     Command("pause", "p", "pause", "Freeze the view, or back to what is live; the engine goes on"),
     Command("replay", "ctrl+r", "replay", "Replay the last incident on these screens, step by step"),
@@ -77,7 +78,14 @@ EVENTS = (
         "filter", "slash", "filter", "Show only what matches: text  !text  event:address_erased  cluster:tokyo", True
     ),
     Command("follow", "f", "follow", "Follow the newest event, or stay", True),
+    Command("jump", "t", "time", "Go to a time: 14:05, 14:05:30, 2026-11-24 14:05, 10m (ago)", True),
     Command("replay_here", "enter", "replay", "Show the screens as they were at this event", True),
+    Command("back", "escape", "back", "Drop the filter, then go back", True),
+)
+PROBES = (
+    Command("open", "enter", "open", "Look at the cluster of this source", True),
+    Command("filter", "slash", "filter", "Show only what matches: text  !text  state:bad  kind:routes", True),
+    Command("faults", "f", "faults", "Only what is not well, or all again", True),
     Command("back", "escape", "back", "Drop the filter, then go back", True),
 )
 DIALOG = (Command("cancel", "escape", "cancel", "Do nothing", True),)
@@ -90,7 +98,7 @@ ACTS = frozenset({"drain", "erase", "restore", "undo", "freeze", "thaw"})
 MOVES = frozenset(c.id for c in LINES) | {
     "left", "right", "back_step", "next_step", "back_incident", "next_incident",
 }  # fmt: skip
-IDS = frozenset(c.id for table in (APP, FLEET, CLUSTER, DNS, EVENTS, LINES) for c in table)
+IDS = frozenset(c.id for table in (APP, FLEET, CLUSTER, DNS, EVENTS, PROBES, LINES) for c in table)
 
 
 def bindings(table: tuple[Command, ...]) -> list[BindingType]:

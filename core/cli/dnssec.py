@@ -9,7 +9,6 @@ import typer
 
 from core.cli.output import say
 from core.errors import PointsmanError
-from core.settings.base import domain_name
 
 _Zone = Annotated[str, typer.Argument(help="The zone's name.", metavar="ZONE")]
 
@@ -53,6 +52,8 @@ def ds(zone: _Zone, key: Annotated[Path, typer.Argument(help="The key's file.", 
 
 
 def _name(zone: str) -> str:
+    from core.settings.base import domain_name  # noqa: PLC0415 (pydantic is slow to import too)
+
     try:
         return domain_name(zone)
     except ValueError as error:

@@ -1,53 +1,62 @@
-"""The Events screen: the whole history that the console holds, followed or not, with the whole of one event below."""
+"""The Events screen: the whole history, followed or not, with the whole of one event below.
+
+What the console holds is there at once; older events are fetched when the cursor comes to the first line or a time is asked
+for that lies before it.
+"""
 
 from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 
 from textual import on
 from textual.app import ComposeResult
 from textual.widgets import Input
 
+from core.errors import PointsmanError
 from core.model import Event
-from tui import describe, filters, keymap, rows
+from tui import describe, keymap, rows
 from tui.feed import View
-from tui.screens.base import ConsoleScreen, InputLine
+from tui.history import Older, instant
+from tui.screens.base import InputLine
+from tui.screens.listing import ListScreen
 from tui.text import Line, Tone, joined, line, wrapped
 from tui.widgets.grid import Grid
 from tui.widgets.lines import LineView
 
 
-class EventsScreen(ConsoleScreen):
+class EventsScreen(ListScreen):
     """Oldest first. Following ends when the cursor leaves the newest event, and begins when it comes back to it."""
 
     BINDINGS = keymap.bindings(keymap.EVENTS)
 
     def __init__(self) -> None:
         super().__init__()
-        self._query = filters.Filter()
+        self._older = Older(self.console.client)
         self._follow = True
         self._source: tuple[object, ...] = ()
+        self._known: tuple[Event, ...] = ()
         self._events: list[Event] = []
 
     def body(self) -> ComposeResult:
-        yield Grid(id="body", ascii_only=self.console.settings.ascii)
+        yield self.table()
         yield self.pane("one", "panel")
-        yield InputLine("text  !text  event:address_erased  cluster:tokyo  app:svc1", id="filter")
-
-    @property
-    def grid(self) -> Grid:
-        return self.query_one("#body", Grid)
+        yield self.filter_line("text  !text  event:address_erased  cluster:tokyo  app:svc1")
+        yield InputLine("14:05  14:05:30  2026-11-24 14:05  10m (ago); UTC", id="time")
 
     def status(self, view: View) -> list[Line]:
         parts = [line(("following", Tone.OK) if self._follow else ("not following (G: go on)", Tone.WARN))]
-        if self._query.terms:
-            parts.append(line(("filter ", Tone.MUTED), (self._query.text, Tone.ACCENT)))
-        parts.append(line((f"{len(self._events)} of {describe.count(len(view.events), 'event')}", Tone.MUTED)))
+        parts += self.filter_status()
+        parts.append(line((f"{len(self._events)} of {describe.count(len(self._known), 'event')}", Tone.MUTED)))
+        parts += [line(("the history begins here", Tone.MUTED))] if self._older.whole and not self.grid.cursor else []
         return [joined(parts, " · ")]
 
     def show(self, view: View) -> None:
-        source = (view.events, self._query, self.size.width)
+        known = (*self._older.before(view.events), *view.events)
+        source = (known, self.sought, self.size.width)
         if source != self._source:
-            self._source = source
-            self._events = rows.matching(view.events, self._query)
+            self._source, self._known = source, known
+            self._events = rows.matching(known, self.sought)
         super().show(view)
 
     def paint(self, view: View) -> None:
@@ -60,7 +69,7 @@ class EventsScreen(ConsoleScreen):
     def _paint_one(self) -> None:
         pane = self.query_one("#one", LineView)
         if not self._events:
-            pane.set_lines([line(("No events match." if self._query.terms else "No events yet.", Tone.MUTED))])
+            pane.set_lines([line(("No events match." if self.sought.terms else "No events yet.", Tone.MUTED))])
             return
         event = self._events[self.grid.cursor]
         width = pane.size.width
@@ -79,33 +88,56 @@ class EventsScreen(ConsoleScreen):
         if follow != self._follow:
             self._follow = follow
             self.repaint()
+        if not self.grid.cursor and not self._follow:
+            self._fetch(lambda page: bool(rows.matching(page, self.sought)))
+
+    def _fetch(self, until: Callable[[Sequence[Event]], bool], then: Callable[[], None] | None = None) -> None:
+        self.run_worker(self._fetched(until, then), group="older", exclusive=True)
+
+    async def _fetched(self, until: Callable[[Sequence[Event]], bool], then: Callable[[], None] | None) -> None:
+        try:
+            await self._older.fetch(self.console.view().events, until)
+        except (PointsmanError, OSError) as error:
+            self.console.toast(str(error), "warning")
+            return
+        self.repaint()
+        if then is not None:
+            then()
 
     def action_follow(self) -> None:
         self._follow = not self._follow
         self.repaint()
 
+    def action_jump(self) -> None:
+        self.query_one("#time", InputLine).open()
+
+    @on(Input.Submitted, "#time")
+    def _jump(self, event: Input.Submitted) -> None:
+        self.query_one("#time", InputLine).close()
+        at = instant(event.value, self.console.view().now)
+        if at is None:
+            self.console.toast(f"{event.value!r} is no time: 14:05, 14:05:30, 2026-11-24 14:05 or 10m", "warning")
+            return
+        self._follow = False
+        self._fetch_to(at)
+
+    def _fetch_to(self, at: float) -> None:
+        def land() -> None:
+            self.grid.move_to(bisect_left(self._events, at, key=lambda event: event.at))
+
+        if self._known and self._known[0].at > at:
+            self._fetch(lambda page: not page or page[0].at <= at, land)
+        else:
+            land()
+
     @on(Grid.Chosen)
     def action_replay_here(self) -> None:
         if self._events:
-            self.console.replay(self.console.view().events, self._events[self.grid.cursor].id)
-
-    def action_filter(self) -> None:
-        self.query_one("#filter", InputLine).open()
-
-    @on(Input.Changed, "#filter")
-    def _typed(self, event: Input.Changed) -> None:
-        self._query = filters.parse(event.value)
-        self.repaint()
-
-    @on(Input.Submitted, "#filter")
-    def _submitted(self) -> None:
-        self.query_one("#filter", InputLine).close()
+            self.console.replay(self._known, self._events[self.grid.cursor].id)
 
     def action_back(self) -> None:
-        box = self.query_one("#filter", InputLine)
-        if box.has_focus or self._query.terms:
-            box.value = ""
+        box = self.query_one("#time", InputLine)
+        if box.has_focus:
             box.close()
-            self.repaint()
         else:
-            self.console.action_fleet()
+            super().action_back()

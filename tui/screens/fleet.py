@@ -5,25 +5,23 @@ from __future__ import annotations
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container
-from textual.widgets import Input
 
 from core.snapshot import ClusterView, Snapshot
-from tui import filters, keymap, rows
+from tui import keymap, rows
 from tui.feed import View
-from tui.screens.base import ConsoleScreen, InputLine
+from tui.screens.listing import ListScreen
 from tui.text import Line, Tone, fit, joined, line
 from tui.widgets.grid import Grid
 from tui.widgets.lines import LineView
 
 
-class FleetScreen(ConsoleScreen):
-    """Owns the filter, the order, the cursor and the marks; the cursor and the marks are names."""
+class FleetScreen(ListScreen):
+    """Owns the order, the cursor and the marks; the cursor and the marks are names."""
 
     BINDINGS = keymap.bindings(keymap.FLEET)
 
     def __init__(self) -> None:
         super().__init__()
-        self._query = filters.Filter()
         self._faults_only = False
         self._order = 0
         self._reverse = False
@@ -31,27 +29,21 @@ class FleetScreen(ConsoleScreen):
         self._fleet = rows.Fleet((), 0, 0)
 
     def body(self) -> ComposeResult:
-        yield Grid(id="body", ascii_only=self.console.settings.ascii)
+        yield self.table()
         with Container(id="below"):
             yield self.pane("selected", "panel")
             yield self.pane("tail", "panel")
-        yield InputLine("text  !text  state:down  tag:eu  app:svc1", id="filter")
-
-    @property
-    def grid(self) -> Grid:
-        return self.query_one("#body", Grid)
+        yield self.filter_line("text  !text  state:down  tag:eu  app:svc1")
 
     def show(self, view: View) -> None:
         if view.snapshot is not None:
             order = rows.ORDERS[self._order]
-            self._fleet = rows.select(view.snapshot, self._query, self._faults_only, order, self._reverse)
+            self._fleet = rows.select(view.snapshot, self.sought, self._faults_only, order, self._reverse)
         super().show(view)
 
     def status(self, view: View) -> list[Line]:
         fleet, marks = self._fleet, self.grid.marks
-        parts = []
-        if self._query.terms:
-            parts.append(line(("filter ", Tone.MUTED), (self._query.text, Tone.ACCENT)))
+        parts = self.filter_status()
         if self._faults_only:
             parts.append(line(("faults only", Tone.ACCENT)))
         notes = [line(("every column: ← → to go along, w to go back", Tone.MUTED))] if self._wide else []
@@ -130,24 +122,8 @@ class FleetScreen(ConsoleScreen):
         if self.grid.key:
             self.console.open_cluster(self.grid.key)
 
-    def action_filter(self) -> None:
-        self.query_one("#filter", InputLine).open()
-
-    @on(Input.Changed, "#filter")
-    def _typed(self, event: Input.Changed) -> None:
-        self._query = filters.parse(event.value)
-        self.repaint()
-
-    @on(Input.Submitted, "#filter")
-    def _submitted(self) -> None:
-        self.query_one("#filter", InputLine).close()
-
-    def action_back(self) -> None:
-        box = self.query_one("#filter", InputLine)
-        if box.has_focus or self._query.terms:
-            box.value = ""
-            box.close()
-        elif self._faults_only:
+    def leave_list(self) -> None:
+        if self._faults_only:
             self._faults_only = False
         else:
             self.grid.set_marks(frozenset())
