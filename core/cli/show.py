@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -17,10 +17,10 @@ from core.cli.output import Json, Socket, ask, say, say_json
 from core.control.client import ControlClient
 from core.model import Event
 from core.snapshot import Update
+from core.text import instant
 
 _WATCH = 1.0  # seconds
 _CLEAR = "\x1b[H\x1b[2J"
-_AGO = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def register(app: typer.Typer) -> None:
@@ -31,24 +31,30 @@ def register(app: typer.Typer) -> None:
 
 def status(
     as_json: Json = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Again every second.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on: every second on a terminal, at each change elsewhere.")
+    ] = False,
     socket: Socket = None,
 ) -> None:
     """Clusters, verdicts, overrides and answers."""
 
+    redrawn = watch and not as_json and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
     async def asking(client: ControlClient) -> None:
+        shown: tuple[str, ...] = ()
         while True:
             snapshot = await client.snapshot()
-            if watch and sys.stdout.isatty() and not as_json:
-                sys.stdout.write(_CLEAR)
+            timeless = tuple(render.status(replace(snapshot, at=0.0)))  # without what only the passing of time changes
             if as_json:
                 say_json(snapshot)
-            else:
+            elif redrawn:
+                sys.stdout.write(_CLEAR)
                 say(*render.status(snapshot))
+            elif timeless != shown:
+                say(*([""] if shown else []), *render.status(snapshot))
+                shown = timeless
             if not watch:
                 return
-            if not as_json:
-                say("")
             await asyncio.sleep(_WATCH)
 
     ask(socket, asking)
@@ -57,7 +63,7 @@ def status(
 def events(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they come.")] = False,
     as_json: Json = False,
-    since: Annotated[str, typer.Option(help="Since then: 30m, 2h, 1d ago, or a time (UTC).", metavar="TIME")] = "",
+    since: Annotated[str, typer.Option(help="Since then: 30m, 2h, 1d (ago), or a time (UTC).", metavar="TIME")] = "",
     cluster: Annotated[str, typer.Option(help="Of this cluster only.")] = "",
     name: Annotated[str, typer.Option(help="Of this name only.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="The newest so many.")] = 500,
@@ -121,15 +127,10 @@ async def _nothing() -> AsyncIterator[Update]:
 
 
 def _instant(text: str) -> float:
-    """Seconds since the epoch of ``30m`` (ago) or an ISO 8601 time (UTC unless it says otherwise)."""
-    if not text:
-        return 0.0
-    if ago := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text):
-        return time.time() - float(ago[1]) * _AGO[ago[2]]
-    try:
-        at = datetime.fromisoformat(text)
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    except ValueError:
+    """Seconds since the epoch; 0 for nothing."""
+    at = instant(text, time.time()) if text else 0.0
+    if at is None:
         raise typer.BadParameter(
-            f"{text!r} is no time: write 30m, 2h or 1d (ago), or 2026-11-03T14:05 (UTC)", param_hint="--since"
-        ) from None
+            f"{text!r} is no time: write 30m, 2h or 1d (ago), 14:05, or 2026-11-03T14:05 (UTC)", param_hint="--since"
+        )
+    return at

@@ -152,6 +152,29 @@ async def test_watch_repeats_until_interrupted_and_ends_quietly(shell: Shell) ->
     assert (process.returncode, err) == (130, b"")
 
 
+async def test_watch_without_a_terminal_speaks_again_only_when_something_has_changed(shell: Shell) -> None:
+    process = await shell.start("status", "--watch")
+    assert process.stdout is not None
+
+    async def next_table() -> list[str]:
+        lines: list[str] = []
+        while len(lines) < 3 or lines[-1].strip():
+            lines.append((await asyncio.wait_for(process.stdout.readline(), 30)).decode())  # type: ignore[union-attr]
+        return lines
+
+    first = await next_table()
+    await asyncio.sleep(2.5)  # two more rounds in which only time has passed
+    shell.engine.now = replace(shell.engine.now, trouble=("the store is full",), at=shell.engine.now.at + 60)
+    rest = b""
+    while b"TROUBLE" not in rest:
+        rest += await asyncio.wait_for(process.stdout.readline(), 30)
+    process.send_signal(signal.SIGINT)
+    await asyncio.wait_for(process.communicate(), 30)
+    assert any(line.startswith("lab") or "pointsman" in line for line in first)
+    assert b"\x1b" not in rest, "no escape sequences"
+    assert rest.count(b"pointsman ") == 1, "one table between, not one for each second"
+
+
 async def test_explain_tells_the_chain_with_times_and_milliseconds(shell: Shell) -> None:
     done = await shell.run("explain", "osaka")
     assert done.code == 0

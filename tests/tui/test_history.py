@@ -9,7 +9,6 @@ from core.model import Event, EventName
 from tests.tui.harness import Bench, console
 from tests.tui.scripted import NOW, ScriptedClient, fleet
 from tui.feed import EVENTS_KEPT
-from tui.history import instant
 from tui.screens.events import EventsScreen
 
 LONG = 4200
@@ -28,20 +27,6 @@ def under_cursor(bench: Bench) -> Event:
     screen = bench.app.screen
     assert isinstance(screen, EventsScreen)
     return screen._events[screen.grid.cursor]
-
-
-@pytest.mark.parametrize(
-    ("text", "back"),
-    [("10m", 600), ("90s ago", 90), ("2 h", 7200), ("1d", 86400), ("07:00", 3600), ("07:59:30", 30), ("08:30", 84600),
-     ("2027-01-15 07:00", 3600), ("2027-01-14T08:00:00 UTC", 86400), ("2027-01-15", 8 * 3600)],
-)  # fmt: skip
-def test_a_time_is_read(text: str, back: float) -> None:
-    assert instant(text, NOW) == NOW - back
-
-
-@pytest.mark.parametrize("text", ["", "soon", "25:00", "10", "10w", "2027-02-30", "-5m"])
-def test_what_is_no_time_is_none(text: str) -> None:
-    assert instant(text, NOW) is None
 
 
 async def test_at_the_first_line_older_events_come_until_the_history_begins() -> None:

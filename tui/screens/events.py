@@ -15,9 +15,10 @@ from textual.widgets import Input
 
 from core.errors import PointsmanError
 from core.model import Event
+from core.text import instant
 from tui import describe, keymap, rows
 from tui.feed import View
-from tui.history import Older, instant
+from tui.history import Older
 from tui.screens.base import InputLine
 from tui.screens.listing import ListScreen
 from tui.text import Line, Tone, joined, line, wrapped
