@@ -2,7 +2,7 @@
 
 A scripted engine changes every cluster in every snapshot; the app runs without a terminal but paints in full. Figures
 are CPU milliseconds of this process: ``refresh`` is a snapshot becoming rows and dirty lines, ``paint`` those lines
-becoming strips, ``key`` the time from a key to the cursor on its new row. :func:`screenshot` is for the README.
+becoming strips, ``key`` the time from a key to the cursor on its new row.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from dataclasses import replace
 
 from textual import events
 
-from core.control.client import ControlClient
 from core.settings import Console
 from core.snapshot import ClusterState, Snapshot
 from tests.tui.scripted import NOW, ScriptedClient, cluster, snapshot
@@ -26,24 +25,6 @@ from tui.widgets.grid import Grid
 
 ROUNDS = 100
 SIZE = (160, 50)
-
-
-async def screenshot(
-    client: ControlClient,
-    console: Console,
-    size: tuple[int, int],
-    path: str,
-    keys: tuple[str, ...] = (),
-    wait: float = 1.0,
-) -> None:
-    """Run the console on ``client`` in ``size`` (columns, rows), press ``keys``, and save what it shows as SVG."""
-    app = ConsoleApp(client, console, attached=True, who="operator")
-    async with app.run_test(size=size) as pilot:
-        await pilot.pause(wait)
-        for key in keys:
-            await pilot.press(key)
-            await pilot.pause(0.4)
-        app.save_screenshot(path)
 
 
 def changed(number: int, clusters: int) -> Snapshot:

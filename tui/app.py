@@ -8,7 +8,6 @@ errors, nothing else. What the operator orders goes through :class:`tui.acting.A
 from __future__ import annotations
 
 import gc
-import getpass
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from textual.command import CommandPalette
 from textual.dom import DOMNode
 from textual.notifications import SeverityLevel
 
+from core import operator
 from core.control.client import ControlClient
 from core.errors import PointsmanError
 from core.model import Action, Event
@@ -288,7 +288,7 @@ def run_console(
     Returns 0 when left with ``q``, and :data:`EXIT_STOP` when the operator asked in so many words to stop the service;
     the caller decides what then happens to it. With ``attached`` False the latter is the only way out.
     """
-    app = ConsoleApp(client, console, attached=attached, commands=commands, who=_user())
+    app = ConsoleApp(client, console, attached=attached, commands=commands, who=operator.name())
     calm_collector()
     result = app.run()
     return app.return_code or 0 if result is None else result
@@ -299,10 +299,3 @@ def calm_collector() -> None:
     pydantic holds the interpreter for 100 ms (measured), and with it the DNS thread of the same process."""
     gc.collect()
     gc.freeze()
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "console"

@@ -5,8 +5,6 @@ Each order is shown before it is given, names what the operator saw, and is refu
 
 from __future__ import annotations
 
-import os
-import pwd
 import secrets
 import sys
 import time
@@ -16,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from core import operator
 from core.cli import render
 from core.cli.output import Socket, ask, say
 from core.control.client import ControlClient
@@ -100,20 +99,10 @@ def _confirm(order: Order, preview: Preview) -> None:
 
 def _give(order: Order, socket: Path | None) -> None:
     async def giving(client: ControlClient) -> None:
-        result = await client.order(replace(order, who=_operator(), key=secrets.token_hex(16)))
+        result = await client.order(replace(order, who=operator.name(), key=secrets.token_hex(16)))
         say(*result.said, f"serial {result.serial}")
 
     ask(socket, giving)
-
-
-def _operator() -> str:
-    """Who gives the order: the user, and behind sudo the one who called it."""
-    if os.getuid() == 0 and (behind := os.environ.get("SUDO_USER")):
-        return behind
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
 
 
 def _until(text: str) -> float | None:
