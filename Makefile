@@ -8,7 +8,7 @@ COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --gen
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test lint bench bench-failover bench-idle bench-dns bench-secondaries bench-network bench-jitter soak-loss lock clean
+.PHONY: demo test lint bench bench-failover bench-idle bench-console bench-dns bench-secondaries bench-network bench-jitter soak-loss pictures lock clean
 
 demo: .venv/.runtime
 	@$(BIN)/pointsman demo $(ARGS)
@@ -30,6 +30,10 @@ bench-failover: .venv/.dev
 bench-idle: .venv/.dev
 	$(BIN)/python -m bench.idle $(ARGS)
 
+bench-console: .venv/.dev
+	$(BIN)/python -m bench.console
+	$(BIN)/python -m bench.console_dns $(ARGS)
+
 bench-dns: .venv/.dev
 	$(BIN)/python -m bench.dns $(ARGS)
 
@@ -45,6 +49,10 @@ soak-loss: .venv/.dev
 
 bench-jitter: .venv/.dev
 	$(BIN)/python -m bench.jitter $(ARGS)
+
+# docs/console.svg and docs/incident.svg, from a demo of its own
+pictures: .venv/.dev
+	$(BIN)/python -m bench.screenshot
 
 lock:
 	$(COMPILE) -o requirements.lock
