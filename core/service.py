@@ -111,6 +111,9 @@ class Service:
             yield Update(await self.snapshot(), events)
             seen = await self._engine.news(self._engine.version if seen < 0 else seen, REFRESH)
 
+    async def look_at(self, clusters: frozenset[str] | None) -> None:
+        """Nothing: the snapshot is there, whole, for whoever asks."""
+
     async def preview(self, order: Order) -> Preview:
         return previews.preview(self._engine.state, order, self._clock.now())
 

@@ -95,7 +95,8 @@ class ConsoleApp(App[int]):
     def get_default_screen(self) -> FleetScreen:
         return FleetScreen()
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
+        await self.client.look_at(frozenset())
         for name in sorted(self.settings.keys.keys() - keymap.IDS):
             self.toast(f"console.keys: there is no action {name!r}", "warning")
         self.run_worker(self._feed.run(), name="feed", exit_on_error=True)
@@ -178,6 +179,10 @@ class ConsoleApp(App[int]):
         past = self._paused or self._replay
         self._paused, self._replay = None if past else self.live(), None
         self._present_changed()
+
+    def look_at(self, clusters: frozenset[str] | None) -> None:
+        """Have the stream carry what the uppermost screen shows."""
+        self.run_worker(self.client.look_at(clusters), group="look", exclusive=True)
 
     # -- replay ----------------------------------------------------------------------------------------------------
 

@@ -40,6 +40,11 @@ class ControlClient(Protocol):
         """A whole snapshot first, then a snapshot and the new events at each change, at least twice a second."""
         ...
 
+    async def look_at(self, clusters: frozenset[str] | None) -> None:
+        """Whose sources, pods and why-chains the streams of this client have to carry from now on; None, as at first, is
+        everybody's. A form that copies nothing may go on sending all."""
+        ...
+
     async def preview(self, order: Order) -> Preview: ...
 
     async def order(self, order: Order) -> OrderResult:

@@ -11,6 +11,8 @@ import socket as sockets
 import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
@@ -21,9 +23,10 @@ from msgspec import Meta
 
 from core.control.client import ControlClient
 from core.control.openapi import document
-from core.control.routes import AnswersQuery, EventsQuery, OrderBody, OrdersBody, Ready, Said
+from core.control.routes import AnswersQuery, EventsQuery, OrderBody, OrdersBody, Ready, Said, StreamQuery
 from core.errors import CommandRefused, PointsmanError
 from core.model import Action, Order
+from core.outline import outline
 from core.snapshot import Snapshot, Update
 
 _STREAMS = 64
@@ -37,6 +40,20 @@ T = TypeVar("T", bound=msgspec.Struct)
 def answer(value: object, status: int = 200) -> web.Response:
     """The value as JSON."""
     return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")
+
+
+class _Reader:
+    """Of one stream: whose clusters it wants whole, and the newest snapshot, for when that changes."""
+
+    def __init__(self, whole: frozenset[str] | None) -> None:
+        self.whole = whole
+        self.newest: Snapshot | None = None
+
+    def text(self, update: Update) -> bytes:
+        self.newest = update.snapshot or self.newest
+        if update.snapshot is not None:
+            update = replace(update, snapshot=outline(update.snapshot, self.whole))
+        return msgspec.json.encode(update)
 
 
 class Handlers:
@@ -127,6 +144,7 @@ class Handlers:
     # --- the stream -----------------------------------------------------------------------------------------------
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
+        reader = _Reader(_query(request, StreamQuery).whole)
         if len(self._streams) >= _STREAMS:
             raise web.HTTPServiceUnavailable(text=f"{_STREAMS} streams are open already")
         ws = web.WebSocketResponse(heartbeat=20.0, timeout=1.0, max_msg_size=1024, compress=False)
@@ -134,21 +152,30 @@ class Handlers:
         try:
             await ws.prepare(request)
             async with asyncio.TaskGroup() as group:
-                sending = group.create_task(self._send(ws, request.transport))
-                async for _ in ws:  # nothing is expected; this ends when either side closes
-                    pass
+                sending = group.create_task(self._send(ws, reader, request.transport))
+                async for message in ws:  # ends when either side closes
+                    if message.type is not WSMsgType.TEXT:
+                        break
+                    try:
+                        reader.whole = msgspec.json.decode(message.data, type=StreamQuery).whole
+                    except msgspec.DecodeError as error:
+                        await ws.close(code=WSCloseCode.POLICY_VIOLATION, message=str(error).encode()[:120])
+                        break
+                    if reader.newest is not None:
+                        with suppress(ConnectionError):
+                            await ws.send_frame(reader.text(Update(reader.newest)), WSMsgType.TEXT)
                 sending.cancel()
         finally:
             self._streams.discard(ws)
         return ws
 
-    async def _send(self, ws: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
+    async def _send(self, ws: web.WebSocketResponse, reader: _Reader, transport: asyncio.Transport | None) -> None:
         """A reader that does not keep up is dropped: it starts anew with a whole snapshot, and nothing piles up here."""
         updates: AsyncIterator[Update] = self._client.stream()
         reason = "the engine ended the stream"
         try:
             async for update in updates:
-                text = msgspec.json.encode(update)
+                text = reader.text(update)
                 try:
                     async with asyncio.timeout(_SLOW):
                         await ws.send_frame(text, WSMsgType.TEXT)

@@ -62,6 +62,9 @@ class LocalClient:
     async def reload(self) -> str:
         return await self._call(self._client.reload())
 
+    async def look_at(self, clusters: frozenset[str] | None) -> None:
+        """Nothing: what crosses over is one object, however large."""
+
     async def close(self) -> None:
         """Nothing: the client belongs to the other loop."""
 

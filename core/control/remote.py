@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -31,6 +32,8 @@ class RemoteClient:
     def __init__(self, socket: Path) -> None:
         self._socket = socket
         self._opened: aiohttp.ClientSession | None = None
+        self._looked_at: frozenset[str] | None = None
+        self._streams: set[aiohttp.ClientWebSocketResponse] = set()
 
     async def snapshot(self) -> Snapshot:
         return await self._ask("GET", "/v1/snapshot", Snapshot)
@@ -75,16 +78,29 @@ class RemoteClient:
         """The text that Prometheus reads."""
         return (await self._read("GET", "/metrics")).decode()
 
+    async def look_at(self, clusters: frozenset[str] | None) -> None:
+        self._looked_at = clusters
+        for ws in tuple(self._streams):
+            with suppress(ConnectionError):  # the stream itself tells that it has ended
+                await ws.send_str(msgspec.json.encode(self._look()).decode())
+
+    def _look(self) -> dict[str, str]:
+        return {} if self._looked_at is None else {"clusters": ",".join(sorted(self._looked_at))}
+
     async def stream(self) -> AsyncIterator[Update]:
         try:
             async with self._session.ws_connect(
-                "/v1/stream", max_msg_size=_LARGEST_MESSAGE, timeout=aiohttp.ClientWSTimeout(ws_close=1.0)
+                "/v1/stream",
+                params=self._look(),
+                max_msg_size=_LARGEST_MESSAGE,
+                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
             ) as ws:
-                while True:
-                    message = await ws.receive(timeout=_QUIET)
-                    if message.type is not aiohttp.WSMsgType.TEXT:
-                        break
-                    yield msgspec.json.decode(message.data, type=Update)
+                self._streams.add(ws)
+                try:
+                    while (message := await ws.receive(timeout=_QUIET)).type is aiohttp.WSMsgType.TEXT:
+                        yield msgspec.json.decode(message.data, type=Update)
+                finally:
+                    self._streams.discard(ws)
                 reason = f"the stream ended: {message.extra or 'the connection was closed'}"
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._not_running(error) from error

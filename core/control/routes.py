@@ -67,6 +67,16 @@ class EventsQuery(_Body):
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 500
 
 
+class StreamQuery(_Body):
+    """Whose nodes, pods and why-chains to send, separated by commas; without it everybody's, empty nobody's."""
+
+    clusters: Word | None = None
+
+    @property
+    def whole(self) -> frozenset[str] | None:
+        return None if self.clusters is None else frozenset(filter(None, self.clusters.split(",")))
+
+
 class AnswersQuery(_Body):
     """The question's type, and clusters to leave out, separated by commas."""
 
@@ -114,7 +124,15 @@ ROUTES: tuple[Route, ...] = (
     Route("snapshot", "GET", "/v1/snapshot", "Everything, now", Snapshot),
     Route("events", "GET", "/v1/events", "The history", list[Event], query=EventsQuery, errors=(400,)),
     Route("past", "GET", "/v1/past/{event}", "Everything, as it was at an event", Snapshot, errors=(400, 404)),
-    Route("stream", "GET", "/v1/stream", "WebSocket: a snapshot, then each change, as JSON texts", Update),
+    Route(
+        "stream",
+        "GET",
+        "/v1/stream",
+        'WebSocket: a snapshot, then each change, as JSON texts; another {"clusters": …} may be sent',
+        Update,
+        query=StreamQuery,
+        errors=(400,),
+    ),
     Route(
         "drain", "POST", "/v1/clusters/{name}/drain", "No new clients", OrderResult, None, OrderBody, (400, 404, 409)
     ),

@@ -162,6 +162,9 @@ class ScriptedEngine:
         finally:
             self.streams -= 1
 
+    async def look_at(self, clusters: frozenset[str] | None) -> None:
+        self.looked_at = clusters
+
     async def preview(self, order: Order) -> Preview:
         addresses = {c.name: c.addresses[0] for c in self.now.clusters}
         before = self.now.apps[0].addresses

@@ -252,6 +252,39 @@ async def test_the_stream_is_a_snapshot_and_then_each_change_in_order(tmp_path: 
             await anext(stream)
 
 
+async def test_a_stream_carries_the_nodes_of_those_clusters_alone_that_are_looked_at(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    names = [cluster.name for cluster in engine.now.clusters]
+
+    def whole(update: Update) -> list[str]:
+        assert update.snapshot is not None
+        assert [cluster.name for cluster in update.snapshot.clusters] == names
+        return [cluster.name for cluster in update.snapshot.clusters if cluster.sources]
+
+    async with served(tmp_path, engine) as (_, client):
+        await client.look_at(frozenset())
+        stream = client.stream()
+        assert whole(await anext(stream)) == []
+        await client.look_at(frozenset({"osaka"}))
+        assert whole(await anext(stream)) == ["osaka"], "at once, not at the next change"
+        await client.look_at(None)
+        assert whole(await anext(stream)) == [c.name for c in engine.now.clusters if c.sources]
+        assert "osaka" in names
+
+
+async def test_a_stream_that_is_sent_nonsense_is_closed_with_the_reason(tmp_path: Path) -> None:
+    async with (
+        served(tmp_path, ScriptedEngine()) as (_, client),
+        client._session.ws_connect("/v1/stream") as ws,
+    ):
+        await ws.receive()
+        await ws.send_str('{"clusters": 3}')
+        while (message := await ws.receive(timeout=10)).type is aiohttp.WSMsgType.TEXT:
+            pass
+        assert message.data == aiohttp.WSCloseCode.POLICY_VIOLATION
+        assert "clusters" in str(message.extra)
+
+
 async def test_a_reader_that_leaves_ends_its_stream_in_the_engine(tmp_path: Path) -> None:
     engine = ScriptedEngine()
     async with served(tmp_path, engine) as (_, client):

@@ -206,6 +206,9 @@ class ScriptedClient:
             fresh, self._fresh = tuple(self._fresh), []
             yield Update(self.now, fresh)
 
+    async def look_at(self, clusters: frozenset[str] | None) -> None:
+        self.looked_at = clusters
+
     async def preview(self, order: Order) -> Preview:
         self._check()
         self.previewed.append(order)

@@ -72,6 +72,27 @@ async def test_a_step_that_was_not_reached_says_so() -> None:
         await bench.see("dallas", "not reached")
 
 
+async def test_only_the_open_cluster_is_asked_for_whole() -> None:
+    engine = client()
+    async with console(engine) as bench:
+        assert engine.looked_at == frozenset()
+        await bench.press("enter")
+        await bench.until(lambda: engine.looked_at == frozenset({"osaka"}), "the open cluster")
+        await bench.press("4")
+        await bench.until(lambda: engine.looked_at is None, "every source")
+        await bench.press("1")
+        await bench.until(lambda: engine.looked_at == frozenset(), "the counts alone")
+
+
+async def test_a_cluster_whose_nodes_are_on_their_way_does_not_claim_to_have_none() -> None:
+    engine = client()
+    engine.change("osaka", sources=())
+    async with console(engine) as bench:
+        await bench.press("enter")
+        await bench.see("Asking for the nodes of osaka …")
+        assert "it has no checks" not in bench.text
+
+
 async def test_a_cluster_that_is_gone_from_the_settings_says_so() -> None:
     engine = client()
     async with console(engine) as bench:

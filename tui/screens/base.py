@@ -46,6 +46,11 @@ class ConsoleScreen(Screen[None]):
         view.can_focus = classes == "column"
         return view
 
+    @property
+    def looks_at(self) -> frozenset[str] | None:
+        """The clusters whose nodes, pods and reasons it shows; None for all. Of the others it needs the counts alone."""
+        return frozenset()
+
     def on_mount(self) -> None:
         self._ready = True
 
@@ -53,6 +58,7 @@ class ConsoleScreen(Screen[None]):
         self._ready = False
 
     def on_screen_resume(self) -> None:
+        self.console.look_at(self.looks_at)
         self.repaint()
 
     def on_resize(self) -> None:

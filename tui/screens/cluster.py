@@ -24,6 +24,10 @@ class ClusterScreen(ConsoleScreen):
         super().__init__()
         self.cluster = cluster
 
+    @property
+    def looks_at(self) -> frozenset[str] | None:
+        return frozenset({self.cluster})
+
     def body(self) -> ComposeResult:
         with Horizontal(id="columns"):
             yield self.pane("body", "column")
@@ -46,6 +50,9 @@ class ClusterScreen(ConsoleScreen):
             left.set_lines([line((f"There is no cluster {self.cluster} any more.", Tone.WARN))])
             right.set_lines([])
             self.query_one("#plot").display = False
+            return
+        if cluster.internal_total + cluster.external_total and not cluster.sources:
+            left.set_lines([line((f"Asking for the nodes of {self.cluster} …", Tone.MUTED))])
             return
         two = self.size.width >= 120
         self.query_one("#aside").display = two

@@ -23,6 +23,10 @@ class ProbesScreen(ListScreen):
         self._faults_only = False
         self._found: list[probes.Watched] = []
 
+    @property
+    def looks_at(self) -> frozenset[str] | None:
+        return None
+
     def body(self) -> ComposeResult:
         yield self.table()
         yield self.pane("one", "panel")
@@ -48,7 +52,8 @@ class ProbesScreen(ListScreen):
     def _paint_one(self) -> None:
         pane = self.query_one("#one", LineView)
         if self.grid.key is None:
-            pane.set_lines([line(("Nothing matches.", Tone.MUTED))])
+            none = "Nothing matches." if self.sought.terms or self._faults_only else "Nothing has been told yet."
+            pane.set_lines([line((none, Tone.MUTED))])
         else:
             pane.set_lines(probes.detail(self._found[self.grid.cursor], self.console.view().now, pane.size.width))
 
