@@ -128,6 +128,18 @@ def explanation(s: Snapshot, name: str) -> Iterator[str]:
     ]
     if bad:
         yield from ("", *table(("NOT OK", "VERDICT", "FOR", "SAID"), bad))
+    silent = [
+        (
+            source.name,
+            source.kind,
+            lasting(s.at - source.heard_at) if source.heard_at else "never heard",
+            source.detail,
+        )
+        for source in c.sources
+        if source.verdict is Verdict.UNKNOWN
+    ]
+    if silent:
+        yield from ("", *table(("SILENT", "KIND", "FOR", "WHY"), silent))
 
 
 def _override(o: Override) -> str:

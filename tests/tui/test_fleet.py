@@ -341,5 +341,9 @@ async def test_w_shows_every_column_and_the_arrows_go_along_them() -> None:
         for _ in range(20):
             await bench.press("right")
         await bench.see("WHY")
-        await bench.press("w")
+        assert "FAILS" not in bench.text
+        for key in ("left", "h") * 10:
+            await bench.press(key)
+        await bench.see("FAILS")
+        await bench.press("l", "w")
         assert "FLAPS" not in bench.text
