@@ -104,7 +104,7 @@ class _Lookup:
                     return None
                 return self._at(name, node, qtype)
             if depth and DNAME in node.rrsets:
-                return self._dname(name, at, node.rrsets[DNAME])
+                return self._dname(name, at, node.rrsets[DNAME], qtype)
             if at != apex and NS in node.rrsets and not (qtype == DS and not depth):
                 self._referral(at, node)
                 return None
@@ -166,15 +166,15 @@ class _Lookup:
             return False
         return True
 
-    def _dname(self, name: Labels, owner: Labels, dname: RRset) -> Labels | None:
-        """RFC 6672 section 3.2."""
+    def _dname(self, name: Labels, owner: Labels, dname: RRset, qtype: int) -> Labels | None:
+        """RFC 6672 section 3.2. Who asks for a CNAME has it with the one that is made here."""
         target = name[: len(name) - len(owner)] + dname.targets[0]
         self._add(self.reply.answer, owner, dname)
         if sum(len(label) + 1 for label in target) > 254:
             self.reply.rcode = dns.rcode.YXDOMAIN
             return None
         self._add(self.reply.answer, name, RRset(CNAME, dname.ttl, [dnslib.CNAME(dnslib.DNSLabel(target))]))
-        return target
+        return target if qtype not in (CNAME, ANY) else None
 
     def _referral(self, cut: Labels, node: Node) -> None:
         """With the glue that the zone holds, siblings' included (RFC 9471)."""

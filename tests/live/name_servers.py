@@ -65,10 +65,10 @@ def running(directory: Path, wanted: Wanted, ports: Sequence[int]) -> Iterator[l
             command = prepare(place, wanted, port)
             with (place / "log").open("wb") as log:
                 process = subprocess.Popen(command, stdout=log, stderr=log, cwd=place)
-            stack.callback(_stop, process)
+            stack.callback(stop, process)
             servers.append(NameServer(name, port))
         for server in servers:
-            _await(server, wanted.zone, directory / server.name / "log")
+            await_zone(server, wanted.zone, directory / server.name / "log")
         yield servers
 
 
@@ -88,7 +88,7 @@ def free_ports(count: int) -> list[int]:
         return found
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
         process.wait(10)
@@ -97,7 +97,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _await(server: NameServer, zone: str, log: Path) -> None:
+def await_zone(server: NameServer, zone: str, log: Path) -> None:
     until = time.monotonic() + START_WITHIN
     while time.monotonic() < until:
         try:

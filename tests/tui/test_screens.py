@@ -277,7 +277,7 @@ async def test_freeze_goes_through_the_palette_and_its_dialog() -> None:
 
 
 async def test_a_read_only_palette_has_no_verbs() -> None:
-    async with console(client(), (100, 60), read_only=True) as bench:
+    async with console(client(), (100, 120), read_only=True) as bench:
         await bench.press("colon")
         await bench.see("Theme: light")
         for verb in ("Drain (", "Erase (", "Restore (", "Undo (", "Freeze auto", "Thaw auto"):
