@@ -26,8 +26,10 @@ from core.control.server import ControlServer
 from core.engine import Engine
 from core.errors import CommandRefused, ConfigError, PointsmanError, StartError
 from core.hands.build import hands as build_hands
+from core.hands.hand import Hand, Target
 from core.hands.runner import Hands
 from core.hands.target import target
+from core.hands.telling import events
 from core.log import log_event, set_up
 from core.model import Event, EventName, Result
 from core.notify import notify
@@ -144,7 +146,7 @@ class Part:
             try:
                 saver = Saver(store, clock)
                 check = SelfCheck(dns.addresses[0])
-                hands = Hands(build_hands(settings), target(state), clock, _jitter)
+                hands = Hands(build_hands(settings), target(state), clock, _jitter, self._confirmed)
                 last = await store.last_event_id()
                 engine = Engine(state, saver, last, dns, hands.tell, check.clean, clock, log_event)
                 probes = Probes(settings, engine, clock)
@@ -212,6 +214,11 @@ class Part:
     def _fail(self, error: BaseException) -> None:
         self._failure = error
         self.stop()
+
+    def _confirmed(self, hand: Hand, before: Target, after: Target) -> None:
+        """What a hand has carried out is told with its times (spec S15, S33)."""
+        for event in events(hand, before, after, self._engine.state, self._clock.now()):
+            self._engine.tell(event)
 
     async def _watch_store(self) -> None:
         """A store that cannot be written is told where people look, once each time (spec S30)."""

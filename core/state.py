@@ -58,6 +58,11 @@ class State:
     due: float = 0.0
     old_at: float = 0.0
 
+    def fault_at(self, cluster: str) -> float:
+        """The instant that an automatic erase counts from; 0 where a person took the cluster out."""
+        incident = self.incidents.get(cluster)
+        return incident.cause.fault_at if incident and cluster not in self.overrides else 0.0
+
 
 # --- in: also core.model.Result, SourceStatus and Order ----------------------------------------------------------------
 

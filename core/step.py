@@ -242,7 +242,7 @@ def _on_published(state: State, published: Published, journal: Journal) -> State
         journal.save(f"cached/{domain}/{cluster}", until)
     state = replace(state, cached={**state.cached, **held})
     for domain, cluster in published.erased:
-        fault_at = _fault_at(state, cluster)
+        fault_at = state.fault_at(cluster)
         standing = state.standings.get((domain, cluster))
         cause = state.overrides[cluster].action if cluster in state.overrides else standing and standing.cause
         evidence = f"{cause.where}: {cause.said}" if isinstance(cause, Cause) else ""
@@ -266,15 +266,9 @@ def _on_clean_answer(state: State, answer: CleanAnswer, journal: Journal) -> Sta
         cluster=answer.cluster,
         app=answer.domain,
         serial=answer.serial,
-        fault_at=_fault_at(state, answer.cluster),
+        fault_at=state.fault_at(answer.cluster),
     )
     return note(state, answer.cluster, EventName.FIRST_CLEAN_ANSWER, answer.serial, journal)
-
-
-def _fault_at(state: State, cluster: str) -> float:
-    """The instant that an automatic erase counts from; 0 where a person took the cluster out."""
-    incident = state.incidents.get(cluster)
-    return incident.cause.fault_at if incident and cluster not in state.overrides else 0.0
 
 
 def _on_reload(state: State, reload: Reload, journal: Journal) -> State:

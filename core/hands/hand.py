@@ -24,8 +24,8 @@ class HandError(Exception):
 class Target:
     """How things are to be, whole: no hand needs to know what was before.
 
-    ``table`` is what DNS answers. ``erased`` are, per domain name, the addresses of the app's clusters that no answer may
-    hold. ``stopped`` are the clusters whose router passes no new traffic (spec S16). ``weights`` are the percentages of
+    ``table`` is what DNS answers. ``erased`` are, per domain name, the addresses (or host names) of the app's clusters that no
+    answer may hold. ``stopped`` are the clusters whose router passes no new traffic (spec S16). ``weights`` are the percentages of
     their set value that pods get now (spec S18-S20): (cluster, "namespace/name") -> 0..100; a pod that is missing has 100.
     """
 

@@ -27,21 +27,32 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True)
 class _Place:
-    """One hand with what it has confirmed; ``since`` is when it confirmed, or since when it has not."""
+    """One hand with what it has confirmed; ``since`` is when it confirmed, or since when it has not. ``last`` is the target
+    that it confirmed last, or that held when it was placed."""
 
     hand: Hand
     since: float
+    last: Target
     confirmed: int = 0
     said: str = "not asked yet"
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Hands:
-    """All hands of the settings. :meth:`run` until cancelled; ``jitter`` gives a factor around 1 for the waits."""
+    """All hands of the settings. :meth:`run` until cancelled; ``jitter`` gives a factor around 1 for the waits;
+    ``confirmed`` hears of each target that a hand has confirmed, with the one before."""
 
-    def __init__(self, hands: Sequence[Hand], target: Target, clock: Clock, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        hands: Sequence[Hand],
+        target: Target,
+        clock: Clock,
+        jitter: Callable[[], float],
+        confirmed: Callable[[Hand, Target, Target], None] = lambda hand, before, after: None,
+    ) -> None:
         self._clock = clock
         self._jitter = jitter
+        self._confirmed = confirmed
         self._target = target
         self._places = self._placed(hands)
         self._replaced = asyncio.Event()
@@ -84,7 +95,7 @@ class Hands:
                 await asyncio.gather(*(_close(place.hand) for place in places))
 
     def _placed(self, hands: Sequence[Hand]) -> tuple[_Place, ...]:
-        return tuple(_Place(hand, self._clock.now()) for hand in hands)
+        return tuple(_Place(hand, self._clock.now(), self._target) for hand in hands)
 
     async def _serve(self, place: _Place) -> None:
         failures = 0
@@ -122,6 +133,8 @@ class Hands:
             place.said = f"a defect of pointsman ({type(error).__name__}); see the log"
         else:
             place.confirmed, place.since, place.said = serial, self._clock.now(), said
+            before, place.last = place.last, target
+            self._confirmed(place.hand, before, target)
             return True
         return False
 

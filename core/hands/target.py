@@ -14,10 +14,10 @@ def target(state: State) -> Target:
         table=state.table,
         erased={
             domain: frozenset(
-                address
+                place
                 for name in app.clusters
                 if name not in answered.get(domain, ())
-                for address in state.world.clusters[name].cluster.addresses
+                for place in state.world.clusters[name].cluster.places
             )
             for domain, app in state.world.apps.items()
         },

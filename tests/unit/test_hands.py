@@ -140,3 +140,18 @@ async def test_the_time_without_a_confirmation_counts_from_the_decision_and_not_
         await until(lambda: len(hand.serials) > 4)
         hands.tell(to(3))
         assert hands.views()[0].since == first
+
+
+async def test_a_confirmation_is_told_with_the_target_that_the_same_hand_confirmed_before() -> None:
+    told: list[tuple[int, int]] = []
+    hand = Scripted("a", HandError("not yet"))
+    hands = Hands(
+        [hand], to(1), Clock(), lambda: 1.0, lambda hand, was, now: told.append((was.table.serial, now.table.serial))
+    )
+    task = asyncio.create_task(hands.run())
+    await until(lambda: hands.views()[0].done)
+    hands.tell(to(2))
+    await until(lambda: hands.views()[0].done)
+    task.cancel()
+    await asyncio.wait({task})
+    assert told == [(1, 1), (1, 2)]
