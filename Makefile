@@ -8,7 +8,7 @@ COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --gen
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test lint bench bench-failover bench-idle bench-console bench-dns bench-secondaries bench-network bench-jitter soak-loss pictures lock clean
+.PHONY: demo test lint bench bench-failover bench-idle bench-console bench-dns bench-secondaries bench-network bench-jitter soak soak-loss pictures lock clean
 
 demo: .venv/.runtime
 	@$(BIN)/pointsman demo $(ARGS)
@@ -39,6 +39,9 @@ bench-dns: .venv/.dev
 
 bench-secondaries: .venv/.dev
 	$(BIN)/python -m bench.secondaries $(ARGS)
+
+soak: .venv/.dev
+	$(BIN)/python -m bench.chaos $(ARGS)
 
 # These two make network namespaces, which takes root.
 bench-network: .venv/.dev

@@ -75,7 +75,7 @@ class Watcher(threading.Thread):
                     self.unanswered += 1
                     continue
                 packet = sock.recv(4096)
-                self.answers.append((time.time(), _addresses(packet)))
+                self.answers.append((time.time(), addresses(packet)))
                 time.sleep(self._pace)
 
     def end(self) -> None:
@@ -91,7 +91,7 @@ class Watcher(threading.Thread):
         return clean
 
 
-def _addresses(packet: bytes) -> frozenset[str]:
+def addresses(packet: bytes) -> frozenset[str]:
     """The IPv4 addresses of an answer that holds A records alone, each with its name compressed."""
     count = int.from_bytes(packet[6:8], "big")
     end = packet.index(0, 12) + 5
