@@ -15,7 +15,7 @@ MAX_LINE = 4096
 
 
 class Frame(NamedTuple):
-    """One line. ``op`` is its letter in the scripts; ``number`` the check (tick: its sequence number), ``data`` the rest."""
+    """One line. ``op`` is its letter in the scripts; ``number`` the check (tick: its sequence number; u: clock ticks), ``data`` the rest."""
 
     op: str
     number: int = 0
@@ -41,7 +41,7 @@ class Allowance:
         return self._left >= 0
 
 
-_NUMBERED = frozenset("tdbcoxvw")
+_NUMBERED = frozenset("tdbcoxvwu")
 _TEXT = frozenset("sh")
 _LINE_COST = 200  # what handling a line costs, in octets received: a flood of short lines is a flood as well
 

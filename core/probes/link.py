@@ -22,6 +22,7 @@ from core.settings import Detection
 
 _GREETING = 5.0  # seconds until a script that has not greeted is given up
 _QUIET = 5.0  # seconds, and at least ten ticks, without a line until the channel is given up
+_ROUND = 10.0  # seconds in which the script looks thoroughly at each sentinel once, and tells what it has cost
 _NOOP = 15.0  # the script ends itself when it is not spoken to for a minute
 
 _BOOT = (
@@ -201,7 +202,7 @@ def _text(name: str) -> str:
 def script(shell: str, token: str, detection: Detection) -> str:
     """What is sent to the input of that shell, ``bash`` or ``sh``."""
     tick = detection.tick if shell == "bash" else detection.tick_sh
-    header = f"T={token} TICK={tick:g} PER_SECOND={max(1, round(1 / tick))} LIMIT={OUTPUT_LIMIT}\n"
+    header = f"T={token} TICK={tick:g} ROUND={max(1, round(_ROUND / tick))} LIMIT={OUTPUT_LIMIT}\n"
     if shell == "bash":
         return f"{header}job() {{\n{_text('job.sh')}}}\n{_text('watch.sh')}"
     return f"{header}JOB={shlex.quote(_text('job.sh'))}\n{_text('watch_posix.sh')}"

@@ -2,12 +2,15 @@
 # defines job(). It knows nothing of kinds: it beats, looks at processes, runs what it is given, and says so in lines.
 #   in:  c N COMMAND  define · r N  run · k N SIGNAL  kill the run · s N PID…  sentinels · e N COMMAND  event stream · .
 #   out: t SEQ  tick · d N PID  dead · b N RUN  begins · o, c  output, exit code · x N RUN STDERR  ends · v N  event · w N CODE
+#        u TICKS  what the script and its commands have cost so far, in clock ticks of CPU
 set -m # each job is a process group that can be killed whole
 exec 2>/dev/null
 export LC_ALL=C NO_COLOR=1 TERM=dumb PATH="$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 declare -a CMD=() JOB=() KILLED=() AGAIN=() KEYS=()
 declare -A BORN=() LOOK=()
-run=0 next=0 seq=0 buffer=
+run=0 next=0 turn=0 seq=0 looked=0 buffer=
+cd /proc/ # paths that begin here are the shortest; commands run where the login shell began
+there() { :; }
 
 # Outlives everything else and ends what is left, also when this shell is killed; nothing heard for a minute: ends it too.
 guard() {
@@ -30,7 +33,7 @@ exec 9> >(exec >/dev/null; guard)
 begin() { # check: one run at a time; asked for during a run, one more follows it
     if [[ ${JOB[$1]} ]]; then AGAIN[$1]=1; return; fi
     printf '%s b %s %s\n' "$T" "$1" $((++run))
-    job "$T" "$1" "$run" "$LIMIT" "${CMD[$1]}" </dev/null 9>&- &
+    { cd "$OLDPWD"; job "$T" "$1" "$run" "$LIMIT" "${CMD[$1]}"; } </dev/null 9>&- &
     JOB[$1]=$! KILLED[$1]= AGAIN[$1]=
     printf '+ %s\n' "$!" >&9
 }
@@ -50,7 +53,7 @@ reap() {
 
 birth() { # pid: sets born, which tells a reused pid; fails where there is no such process, or a dead one
     local stat=
-    IFS= read -r -d '' stat <"/proc/$1/stat"
+    IFS= read -r -d '' stat <"$1/stat"
     set -- ${stat##*) } # after the name, which may hold anything: state is field 3, start time field 22
     born=${20}
     [[ $1 == [!ZXx] ]]
@@ -58,13 +61,21 @@ birth() { # pid: sets born, which tells a reused pid; fails where there is no su
 
 dead() { # key
     unset "BORN[$1]" "LOOK[$1]"
-    KEYS=("${!BORN[@]}")
     printf '%s d %s %s\n' "$T" "${1%%:*}" "${1#*:}"
     begin "${1%%:*}"
+    stale=1
+}
+
+aim() { # one expression for all sentinels: a loop over them at each tick would cost three times as much
+    local key all=
+    KEYS=("${!BORN[@]}")
+    for key in "${KEYS[@]}"; do all+=" && -e ${LOOK[$key]}"; done
+    eval "there() { [[ all$all ]]; }"
+    stale=
 }
 
 arm() { # check pid…: these and no others
-    local n=$1 pid key
+    local n=$1 pid key look
     local -A wanted=()
     shift
     for pid; do wanted[$n:$pid]=1; done
@@ -75,31 +86,50 @@ arm() { # check pid…: these and no others
         key=$n:$pid
         [[ ${BORN[$key]} ]] && continue
         if birth "$pid"; then BORN[$key]=$born; else dead "$key"; continue; fi
-        [[ -e /proc/$pid/exe ]] && LOOK[$key]=/proc/$pid/exe # false for a zombie, and where we may not look
+        # The first two are not there for a zombie; exe costs least, and is there only where we may look.
+        for look in exe net/dev stat; do
+            LOOK[$key]=$pid/$look
+            [[ -e $pid/$look ]] && break
+        done
     done
-    KEYS=("${!BORN[@]}")
+    aim
 }
 
 thorough() { # key
     birth "${1#*:}" && [[ $born == "${BORN[$1]}" ]] || dead "$1"
 }
 
-sentinels() { # a cheap look at each; a thorough one each second, or each time where the cheap one is not allowed
-    local key count=$(((${#KEYS[@]} + PER_SECOND - 1) / PER_SECOND))
-    for key in "${KEYS[@]}"; do
-        [[ -e ${LOOK[$key]} ]] && continue
-        if [[ ${LOOK[$key]} ]]; then dead "$key"; else thorough "$key"; fi
-    done
-    while ((count-- > 0 && ${#KEYS[@]})); do thorough "${KEYS[next++ % ${#KEYS[@]}]}"; done
+# Each is looked for at each tick. Numbers of processes are given in turn, so none is reused between two ticks, unless
+# this shell stood still: then all are looked at thoroughly, and each of them now and then in any case.
+sentinels() {
+    local key
+    there || for key in "${KEYS[@]}"; do [[ -e ${LOOK[$key]} ]] || dead "$key"; done
+    if ((SECONDS - looked > 1)); then
+        for key in "${!BORN[@]}"; do thorough "$key"; done
+    else
+        for ((turn += ${#KEYS[@]}; turn >= ROUND; turn -= ROUND)); do
+            key=${KEYS[next++ % ${#KEYS[@]}]}
+            [[ ${BORN[$key]} ]] && thorough "$key"
+        done
+    fi
+    looked=$SECONDS
+    [[ $stale ]] && aim
 }
 
-stream() { # check command: says that something happened, never what; at once, and once more after a burst
-    local count more
-    eval "$2" | sed -un 's/.*/v/p' | while read -r _; do
+stream() { # check command: says that something happened, never what; at once, and ten times a second at most
+    local more= count
+    cd "$OLDPWD"
+    exec 8<> <(:) # never has anything to read
+    eval "$2" 8>&- | sed -un 's/.*/v/p' 8>&- | while [[ $more ]] || read -r _; do
         printf '%s v %s\n' "$T" "$1"
-        count=0 more=
-        while ((count++ < 500)) && read -r -t 0.1 _; do more=1; done
-        [[ $more ]] && printf '%s v %s\n' "$T" "$1"
+        read -r -t 0.1 -u 8
+        more= count=0
+        while read -t 0 && read -r _; do
+            more=1
+            ((++count < 100)) && continue
+            timeout 1 cat 8>&- >/dev/null # a flood is read in bulk, for next to nothing
+            break
+        done
     done
     printf '%s w %s %s\n' "$T" "$1" "${PIPESTATUS[0]}"
 }
@@ -122,19 +152,27 @@ obey() { # line
     echo . >&9
 }
 
+spent() {
+    local stat=
+    IFS= read -r -d '' stat <$$/stat
+    set -- ${stat##*) }
+    (($# < 15)) || printf '%s u %s\n' "$T" $((${12} + ${13} + ${14} + ${15}))
+}
+
 watch() {
-    local part code
+    local code
     [[ -e /proc/1/stat ]]
     printf '%s h %s %s %s\n' "$T" "$EUID" $? "$BASH_VERSION"
     while :; do
-        IFS= read -r -t "$TICK" part
+        read -r -t "$TICK" # into REPLY, with its blanks
         code=$?
-        buffer+=$part # what came before the time was over is part of the line
-        if ((code == 0)); then obey "$buffer"; buffer=
-        elif ((code <= 128)); then exit; fi
+        if ((code == 0)); then obey "$buffer$REPLY"; buffer=
+        elif ((code <= 128)); then exit
+        else buffer+=$REPLY; fi # what came before the time was over is part of the line
         sentinels
-        reap
+        ((${#JOB[@]})) && reap
         printf '%s t %s\n' "$T" $((++seq))
+        ((seq % ROUND)) || spent
     done
 }
 watch

@@ -13,15 +13,23 @@ birth() { # pid: sets born; fails where there is no such process, or a dead one
     born=$1
 }
 
+same() { # PID/FILE:BORN
+    birth "${1%%/*}" && [ "$born" = "${1#*:}" ]
+}
+
 beat() { # a process of its own, started anew with each change of the sentinels; ends when its parent is gone
     seq=0
     while sleep "$TICK" && kill -0 $$; do
-        left=
-        for key in $armed; do
-            pid=${key#*:}
-            if birth "${pid%:*}" && [ "$born" = "${pid#*:}" ]; then left="$left $key"; else echo "$T d ${key%%:*} ${pid%:*}"; fi
+        left= seq=$((seq + 1)) turn=$seq
+        for key in $armed; do # CHECK:PID/FILE:BORN, looked at as in watch.sh
+            one=${key#*:} turn=$((turn + 1))
+            if [ -e "/proc/${one%:*}" ] && { [ $((turn % ROUND)) -ne 0 ] || same "$one"; }; then
+                left="$left $key"
+            else
+                echo "$T d ${key%%:*} ${one%%/*}"
+            fi
         done
-        armed=$left seq=$((seq + 1))
+        armed=$left
         echo "$T t $seq" || exit
     done
 }
@@ -30,12 +38,17 @@ arm() { # check pid…: these and no others; the start time of those that stay i
     n=$1 left=
     shift
     for key in $armed; do
-        pid=${key#*:}
-        case "$key/ $* " in "$n":*" ${pid%:*} "*) left="$left $key" ;; "$n":*) ;; *) left="$left $key" ;; esac
+        one=${key#*:}
+        case "$key: $* " in "$n":*" ${one%%/*} "*) left="$left $key" ;; "$n":*) ;; *) left="$left $key" ;; esac
     done
     for pid; do
-        case " $left" in *" $n:$pid:"*) continue ;; esac
-        if birth "$pid"; then left="$left $n:$pid:$born"; else echo "$T d $n $pid"; fi
+        case " $left" in *" $n:$pid/"*) continue ;; esac
+        if ! birth "$pid"; then
+            echo "$T d $n $pid"
+            continue
+        fi
+        for look in exe net/dev stat; do [ -e "/proc/$pid/$look" ] && break; done
+        left="$left $n:$pid/$look:$born"
     done
     armed=$left
     kill -KILL "$ticker"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import select
 import shutil
 import signal
@@ -112,10 +113,22 @@ def play(proc: Path, pid: int, *, state: str = "S", born: int = 777, name: str =
     fields = [state, *["0"] * 18, str(born), *["0"] * 30]
     (directory / "stat.new").write_text(f"{pid} ({name}) {' '.join(fields)}\n")
     (directory / "stat.new").rename(directory / "stat")
-    if exe:
-        (directory / "exe").touch()
-    else:
-        (directory / "exe").unlink(missing_ok=True)
+    (directory / "net").mkdir(exist_ok=True)
+    for name, there in (("exe", exe and state != "Z"), ("net/dev", state != "Z")):
+        if there:
+            (directory / name).touch()
+        else:
+            (directory / name).unlink(missing_ok=True)
+
+
+def often(script: str) -> str:
+    """Each sentinel is looked at thoroughly every second tick."""
+    return re.sub(r"ROUND=\d+", "ROUND=2", script)
+
+
+def never(script: str) -> str:
+    """No sentinel is looked at thoroughly as time goes by."""
+    return re.sub(r"ROUND=\d+", "ROUND=1000000000", script)
 
 
 def end(proc: Path, pid: int) -> None:
@@ -141,24 +154,36 @@ def test_a_zombie_is_dead(start: Start, shell: str, tmp_path: Path, visible: boo
     watch = start(shell, tmp_path)
     watch.send("c 0 true", "s 0 5")
     watch.ticks()
-    play(tmp_path, 5, state="Z", exe=False)
+    play(tmp_path, 5, state="Z")
     watch.until(lambda: watch.of("d"))
 
 
 @pytest.mark.parametrize("visible", [True, False])
 def test_a_reused_pid_is_another_process(start: Start, shell: str, tmp_path: Path, visible: bool) -> None:
     play(tmp_path, 5, exe=visible)
-    watch = start(shell, tmp_path)
+    watch = start(shell, tmp_path, often)
     watch.send("c 0 true", "s 0 5")
     watch.ticks()
     play(tmp_path, 5, born=778, exe=visible)
     watch.until(lambda: watch.of("d"))
 
 
+def test_after_a_standstill_a_pid_that_was_reused_meanwhile_is_noticed(start: Start, tmp_path: Path) -> None:
+    play(tmp_path, 5)
+    watch = start("bash", tmp_path, never)
+    watch.send("c 0 true", "s 0 5")
+    watch.ticks()
+    watch.process.send_signal(signal.SIGSTOP)
+    play(tmp_path, 5, born=778)
+    time.sleep(2.1)
+    watch.process.send_signal(signal.SIGCONT)
+    watch.until(lambda: watch.of("d"))
+
+
 def test_a_pid_armed_again_is_held_to_the_start_time_it_had(start: Start, shell: str, tmp_path: Path) -> None:
     play(tmp_path, 5)
     play(tmp_path, 6)
-    watch = start(shell, tmp_path, lambda text: text.replace("PER_SECOND=50", "PER_SECOND=100000"))
+    watch = start(shell, tmp_path, often)
     watch.send("c 0 true", "s 0 5")
     watch.ticks()
     play(tmp_path, 5, born=778)
@@ -169,9 +194,9 @@ def test_a_pid_armed_again_is_held_to_the_start_time_it_had(start: Start, shell:
 
 def test_a_process_may_have_any_name(start: Start, shell: str, tmp_path: Path) -> None:
     play(tmp_path, 5, name="x) Z (1 * $(kill 1)")
-    watch = start(shell, tmp_path)
+    watch = start(shell, tmp_path, often)
     watch.send("c 0 true", "s 0 5")
-    watch.ticks(60 if shell == "bash" else 10)
+    watch.ticks()
     assert watch.of("d") == []
 
 
@@ -301,6 +326,12 @@ def test_a_watch_that_nobody_speaks_to_ends_itself(start: Start, tmp_path: Path)
     watch.send(f"e 0 echo $BASHPID >{tmp_path}/stream; exec sleep 984")
     assert watch.process.wait(20) == -signal.SIGKILL
     assert _gone(int((tmp_path / "stream").read_text()))
+
+
+def test_the_script_tells_what_it_has_cost_its_commands_included(start: Start) -> None:
+    watch = start("bash", edit=often)
+    watch.send("c 0 for ((i = 0; i < 200000; i++)); do :; done", "r 0")
+    watch.until(lambda: watch.of("x") and len(watch.of("u")) > 1 and watch.of("u")[-1].number > 5)
 
 
 def _gone(pid: int, within: float = 20.0) -> bool:
