@@ -29,8 +29,8 @@ class RuntimeCheck(Base):
             return self.say(Verdict.UNKNOWN, f"{self._unit}: {reason}")
         unit = dict(_PROPERTY.findall(clean(output.stdout)))
         active, sub, load = unit.get("ActiveState"), unit.get("SubState"), unit.get("LoadState")
-        if not active or not sub:
-            return self.say(Verdict.UNKNOWN, f"{self._unit}: systemctl gave no ActiveState and SubState")
+        if not active or not sub or output.truncated:
+            return self.say(Verdict.UNKNOWN, f"{self._unit}: systemctl gave no whole ActiveState and SubState")
         if (active, sub) == ("active", "running"):
             return self.say(Verdict.OK, f"{self._unit} is active (running)")
         if load == "not-found":
