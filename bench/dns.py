@@ -1,114 +1,216 @@
-"""CPU of the wire thread for each query, beside the same answers built anew by dnslib: ``python -m bench.dns``.
+"""What an answer costs, side by side with gdnsd, Knot and NSD: ``python -m bench.dns``, called by ``make bench-dns``.
 
-A client in a process of its own keeps a window of queries under way from one UDP socket: A queries for an app's name in
-random case (0x20), EDNS with 1232 octets, a new id each. The figure is the CPU time of the wire thread, system calls
-included, divided by the answers that came back; the rate is that of this client and says little where it shares cores
-with the server. The second row asks for a name that nobody asked before each time, so that the cache never helps.
+1,000 apps of three clusters in one zone. The peers hold the same records in a zone file; each server has one thread that
+answers, and is pinned to one core, the client to another. CPU is that of all the server's threads and processes by the
+scheduler's own count, system calls included, divided by the answers that the client got. Rates say little where others use
+the cores too; CPU per answer and its ratio do. Each round goes through all servers, and the best one
+counts: others on the machine only add.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
+import os
 import platform
-import random
-import select
-import socket
+import subprocess
+import sys
+import tempfile
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 
-import dns.message
-
+from bench import dns_load
 from core.records import AppRecords, Record, RecordTable
-from core.settings import App, Dns, Settings
-from dnsserver.respond import Responder
+from core.settings import App, Dns, Settings, Zone
 from dnsserver.server import DnsServer
-from dnsserver.zone import load
+from tests.conftest import require
+from tests.live.name_servers import NameServer, await_zone, free_ports, stop
+from tests.wire.peers import PROGRAMS
 
-_WINDOW = 64
-_PREBUILT = 20000
-
-
-def _queries(name: str, fresh: bool) -> list[bytes]:
-    """Distinct packets; made before the clock starts."""
-    generator = random.Random(53)
-    tail = dns.message.make_query(".", "A", use_edns=0, payload=1232).to_wire()[12:]
-    packets = []
-    for number in range(_PREBUILT):
-        asked = f"{number:x}-{generator.getrandbits(32):x}.{name}" if fresh else name
-        mixed = "".join(generator.choice((c.lower(), c.upper())) for c in asked).rstrip(".").encode()
-        wire = b"".join(bytes((len(label),)) + label for label in mixed.split(b"."))
-        header = number.to_bytes(2) + b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01"
-        packets.append(header + wire + tail)
-    return packets
+ZONE = "shop.test."
+CLUSTERS = ("a", "b", "c")
+PACKETS = 50_000
+LATENCY_RATE = 2000
+_SWITCH_INTERVAL = 0.0005
+"""As the program sets it."""
 
 
-def _client(address: tuple[str, int], packets: list[bytes], seconds: float, report: multiprocessing.Queue[int]) -> None:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.connect(address)
-    sock.setblocking(False)
-    answered = 0
+@dataclass
+class Server:
+    """One that runs, and what was measured of it."""
 
-    def endless() -> Iterator[bytes]:
-        while True:
-            yield from packets
-
-    queries = endless()
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        for _ in range(_WINDOW):
-            sock.send(next(queries))
-        for _ in range(_WINDOW):
-            if not select.select([sock], [], [], 0.5)[0]:
-                break
-            sock.recv(4096)
-            answered += 1
-    report.put(answered)
-
-
-def _measure(server: DnsServer, thread: threading.Thread, packets: list[bytes], seconds: float) -> tuple[float, float]:
-    """CPU seconds of the wire thread for each answer, and answers a second."""
-    spawned = multiprocessing.get_context("spawn")
-    report: multiprocessing.Queue[int] = spawned.Queue()
-    client = spawned.Process(target=_client, args=(server.addresses[0], packets, seconds, report))
-    clock = time.pthread_getcpuclockid(thread.ident or 0)
-    before = time.clock_gettime(clock)
-    client.start()
-    answered = report.get(timeout=seconds + 30)
-    spent = time.clock_gettime(clock) - before
-    client.join()
-    return spent / answered, answered / seconds
-
-
-def _uncached(settings: Settings, table: RecordTable, packets: list[bytes]) -> float:
-    responder = Responder(load(settings), table, settings.dns, stream=False)
-    before = time.thread_time()
-    for turn, packet in enumerate(packets[:5000]):
-        responder.respond(packet, turn)
-    return (time.thread_time() - before) / 5000
+    name: str
+    port: int
+    pid: int
+    costs: dict[str, list[float]] = field(default_factory=dict)
+    """Of answers to bursts."""
+    loaded: dict[str, list[float]] = field(default_factory=dict)
+    """Of answers to dnsperf."""
+    rates: dict[str, list[float]] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    arguments.add_argument("--seconds", type=float, default=5.0, help="length of each run")
-    seconds = arguments.parse_args().seconds
-    settings = Settings(dns=Dns(listen=("127.0.0.1:0",)), app=(App(domain="svc1.net.", clusters=("a", "b", "c")),))
-    records = tuple(Record(name, (f"192.0.2.{number}",)) for number, name in enumerate("abc", 1))
-    table = RecordTable(1, {"svc1.net.": AppRecords("svc1.net.", 5, records)})
-    server = DnsServer(settings, table, lambda error: print(f"the wire thread died: {error!r}"))
-    server.start()
-    thread = next(thread for thread in threading.enumerate() if thread.name == "dns-wire")
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of each run")
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--apps", type=int, default=1000)
+    parser.add_argument("--only", default="pointsman,gdnsd,knot,nsd", help="comma-separated")
+    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.serve:
+        _serve(int(chosen.serve[0]), Path(chosen.serve[1]), chosen.apps)
+        return
+    names = [f"{app}" for app in _domains(chosen.apps)]
+    mixes = {
+        "realistic": dns_load.realistic(names, ZONE, PACKETS),
+        "plain": dns_load.plain(names, PACKETS),
+    }
+    with tempfile.TemporaryDirectory(prefix="pointsman-") as directory, ExitStack() as stack:
+        place = Path(directory)
+        servers = list(_started(place, chosen.apps, chosen.only.split(","), stack))
+        for mix, packets in mixes.items():
+            for server in servers:
+                dns_load.warm(server.port, packets)
+            for _ in range(chosen.rounds):
+                for server in servers:
+                    _measure(server, mix, packets, chosen.seconds, place / "queries")
+        _print(servers, mixes, chosen)
+
+
+def _print(servers: list[Server], mixes: dict[str, list[bytes]], chosen: argparse.Namespace) -> None:
     print(
-        f"Python {platform.python_version()} on {platform.machine()}, {seconds:g} s a run, three A records, EDNS, 0x20"
+        f"Python {platform.python_version()} on {platform.machine()}, {chosen.apps} apps, {chosen.rounds} × {chosen.seconds:g} s"
     )
-    for text, fresh in (("cached answers", False), ("never asked before (NXDOMAIN)", True)):
-        cost, rate = _measure(server, thread, _queries("svc1.net", fresh), seconds)
-        print(f"wire thread, {text:32} {cost * 1e6:7.1f} µs CPU a query {rate:10,.0f} answers/s")
-    print(
-        f"dnslib builds each answer, no socket         {_uncached(settings, table, _queries('svc1.net', False)) * 1e6:7.1f} µs CPU a query"
+    for mix, packets in mixes.items():
+        print(
+            f"{mix:12} {'answers/s':>10} {'lost':>6} {'CPU µs':>7} {'in bursts':>10} {'of gdnsd':>9} {'p50 ms':>8} {'p99 ms':>8} {'MiB':>6}"
+        )
+        costs = {server.name: min(server.costs[mix]) for server in servers}
+        for server in servers:
+            times = dns_load.latencies(server.port, packets, LATENCY_RATE, 2 * chosen.seconds)
+            p50, p99 = (times[int(len(times) * share)] * 1000 for share in (0.5, 0.99))
+            ratio = f"{costs['gdnsd'] / costs[server.name]:.2f}" if "gdnsd" in costs else ""
+            rate = max(server.rates[mix])
+            print(
+                f"{server.name:12} {rate:10,.0f} {server.lost[mix]:6} {min(server.loaded[mix]):7.2f}"
+                f" {costs[server.name]:10.2f} {ratio:>9}"
+                f" {p50:8.3f} {p99:8.3f} {sum(map(_resident, _family(server.pid))):6.1f}"
+            )
+
+
+def _measure(server: Server, mix: str, packets: list[bytes], seconds: float, file: Path) -> None:
+    before = _cpu(server.pid)
+    answered, lost, took = dns_load.run(server.port, packets, seconds, file, _client_core())
+    between = _cpu(server.pid)
+    server.loaded.setdefault(mix, []).append((between - before) / answered * 1e6)
+    burst = dns_load.bursts(server.port, _family(server.pid), packets, seconds)
+    server.costs.setdefault(mix, []).append((_cpu(server.pid) - between) / burst * 1e6)
+    server.rates.setdefault(mix, []).append(answered / took)
+    server.lost[mix] = server.lost.get(mix, 0) + lost
+
+
+def _domains(apps: int) -> list[str]:
+    return [f"app{number:04}.{ZONE}" for number in range(apps)]
+
+
+def _zone_file(place: Path) -> Path:
+    path = place / "static.zone"
+    path.write_text(
+        f"$TTL 300\n@ SOA ns1.{ZONE} hostmaster.{ZONE} 1 3600 600 1209600 5\n@ NS ns1.{ZONE}\nns1 A 192.0.2.53\n"
     )
-    server.stop()
+    return path
+
+
+def _address(app: int, cluster: int) -> str:
+    return f"10.{cluster}.{app >> 8}.{app & 255}"
+
+
+def _serve(port: int, zone: Path, apps: int) -> None:
+    """Ours, in a process of its own."""
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    records = {
+        domain: AppRecords(domain, 5, tuple(Record(c, (_address(n, i),)) for i, c in enumerate(CLUSTERS)))
+        for n, domain in enumerate(_domains(apps))
+    }
+    settings = Settings(
+        dns=Dns(listen=(f"127.0.0.1:{port}",)),
+        zone=(Zone(name=ZONE, file=str(zone)),),
+        app=tuple(App(domain=domain, clusters=CLUSTERS) for domain in records),
+    )
+    DnsServer(settings, RecordTable(1, records), lambda error: print(f"the wire thread died: {error!r}")).start()
+    threading.Event().wait()
+
+
+def _started(place: Path, apps: int, only: list[str], stack: ExitStack) -> Iterator[Server]:
+    static = _zone_file(place)
+    whole = place / "whole.zone"
+    lines = (f"app{n:04} 5 A {_address(n, c)}\n" for n in range(apps) for c in range(len(CLUSTERS)))
+    whole.write_text(static.read_text() + "".join(lines))
+    ours = [sys.executable, "-m", "bench.dns", "--apps", str(apps), "--serve"]
+    commands: dict[str, Callable[[Path, int], list[str]]] = {
+        "pointsman": lambda _, port: [*ours, str(port), str(static)],
+        "gdnsd": lambda home, port: _gdnsd(home, whole, port),
+        "knot": lambda home, port: PROGRAMS["knot"](home, {ZONE: whole}, port),
+        "nsd": lambda home, port: PROGRAMS["nsd"](home, {ZONE: whole}, port),
+    }
+    for name, port in zip(only, free_ports(len(only)), strict=True):
+        home = place / name
+        home.mkdir()
+        process = stack.enter_context(_running(commands[name](home, port), home))
+        await_zone(NameServer(name, port), ZONE, home / "log")
+        yield Server(name, port, process.pid)
+
+
+@contextmanager
+def _running(command: list[str], home: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(["taskset", "-c", str(_server_core()), *command], stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+def _gdnsd(home: Path, zone: Path, port: int) -> list[str]:
+    (home / "zones").mkdir()
+    (home / "zones" / ZONE.rstrip(".")).write_text(zone.read_text())
+    (home / "config").write_text(f"""\
+options => {{
+  listen => 127.0.0.1:{port}, run_dir => {home}/run, state_dir => {home}/state, udp_threads => 1, tcp_threads => 1
+}}
+""")
+    return [require("gdnsd"), "-c", str(home), "start"]
+
+
+def _server_core() -> int:
+    return min(os.sched_getaffinity(0))
+
+
+def _client_core() -> int:
+    return max(os.sched_getaffinity(0))
+
+
+def _family(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(each for child in children for each in _family(int(child)))]
+
+
+def _cpu(pid: int) -> float:
+    """Seconds that all threads of a process and of its children have run."""
+    spent = 0
+    for each in _family(pid):
+        for task in Path(f"/proc/{each}/task").iterdir():
+            spent += int((task / "schedstat").read_text().split()[0])
+    return spent / 1e9
+
+
+def _resident(pid: int) -> float:
+    """MiB, pages that are shared with others in proportion."""
+    line = next(line for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() if line.startswith("Pss:"))
+    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":

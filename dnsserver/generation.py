@@ -12,6 +12,7 @@ from itertools import count
 from core.records import RecordTable
 from core.settings import Dns, DnsLimits
 from dnsserver.cache import AnswerCache
+from dnsserver.names import Names
 from dnsserver.respond import Responder
 from dnsserver.stats import Counters
 from dnsserver.transfer import NOBODY, Accesses, Transfers
@@ -41,6 +42,7 @@ class Generations:
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self._turns: Iterator[int] = count()
+        self._names: tuple[Zones, Names] = {}, Names({})
 
     def make(
         self,
@@ -51,6 +53,8 @@ class Generations:
         history: tuple[RecordTable, ...] = (),
     ) -> Generation:
         """``history`` are the record tables before this one with the same zones, oldest first."""
+        if zones is not self._names[0]:
+            self._names = zones, Names(zones)
         for_streams = settings.limits.cache_entries // 4
         return Generation(
             table,
@@ -66,4 +70,4 @@ class Generations:
         )
 
     def _cache(self, responder: Responder, limit: int, keyring: Keyring) -> AnswerCache:
-        return AnswerCache(responder, limit, self._counters, self._turns, keyring)
+        return AnswerCache(responder, self._names[1], limit, self._counters, self._turns, keyring)

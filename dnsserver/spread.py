@@ -50,6 +50,11 @@ class Spread:
         else:
             self.variants = self._steps * min(len(records), max(1, _MOST_VARIANTS // self._steps))
 
+    @property
+    def in_order(self) -> bool:
+        """Whether the variants go round, one after the other."""
+        return not self._points
+
     def variant(self, turn: int) -> int:
         """The variant, from 0 to ``variants`` - 1, whose turn it is."""
         if self._points:

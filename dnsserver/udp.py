@@ -15,15 +15,20 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from array import array
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Protocol, TypeAlias, cast
 
 from dnsserver.stats import Counters
 
-Answer: TypeAlias = Callable[[bytes], bytes | None]
+Answer: TypeAlias = Callable[[list[bytes]], list[bytes | None]]
+"""From packets to what is sent for each; None for silence."""
 
 BATCH = 64
 _SLOT = 4096
+_HEAD = 256
+_STARTS = range(0, _HEAD * BATCH, _HEAD)
 _NAME = 32
 _CONTROL = 64
 _RECEIVE_BUFFER = 1 << 20
@@ -71,7 +76,7 @@ class SimplePort:
                 if error.errno in _BROKEN:
                     raise
                 return
-            reply = answer(packet)
+            (reply,) = answer([packet])
             if reply is None:
                 continue
             if self.sock.family == socket.AF_INET:  # the source address is kept, the way out is the routing table's
@@ -86,10 +91,12 @@ class BatchPort:
     """``recvmmsg`` and ``sendmmsg`` on 64-bit little-endian Linux.
 
     A ``struct mmsghdr`` is eight words there: name, name length, iovec, iovec count, control, control length, flags,
-    and the length of the message. Everything that stays the same is laid out once.
+    and the length of the message. Everything that stays the same is laid out once, and what changes is written for the
+    whole batch at once. The head of each packet goes to memory that is copied in one piece; what is longer, elsewhere.
     """
 
     _NAME_LENGTH, _CONTROL_POINTER, _CONTROL_LENGTH, _LENGTH, _WORDS = 1, 4, 5, 7, 8
+    _VECTORS = 2
 
     def __init__(self, sock: socket.socket, counters: Counters, *, wildcard: bool) -> None:
         self.sock = sock
@@ -102,23 +109,22 @@ class BatchPort:
         name_length = 16 if sock.family == socket.AF_INET else 28
         memory = _Memory()
         names, self._control_at, self._controls = memory.area(_NAME), *memory.area_and_view(_CONTROL, "I")
-        incoming, self._incoming = memory.area_and_view(_SLOT, "B")
-        outgoing, self._outgoing = memory.area_and_view(_SLOT, "B")
-        in_vectors, in_view = memory.area_and_view(16, "Q")
+        heads, self._heads = memory.area_and_view(_HEAD, "B")
+        rests, self._rests = memory.area_and_view(_SLOT - _HEAD, "B")
+        self._outgoing_at, self._outgoing = memory.area_and_view(_SLOT, "B")
+        in_vectors, in_view = memory.area_and_view(16 * self._VECTORS, "Q")
         out_vectors, self._out_vectors = memory.area_and_view(16, "Q")
         self._in_headers, self._received = memory.area_and_view(8 * self._WORDS, "Q")
         self._out_headers, self._sent = memory.area_and_view(8 * self._WORDS, "Q")
         self._names = tuple(names + _NAME * i for i in range(BATCH))
         for i in range(BATCH):
-            in_view[2 * i], in_view[2 * i + 1] = incoming + _SLOT * i, _SLOT
-            self._out_vectors[2 * i] = outgoing + _SLOT * i
+            vectors = (heads + _HEAD * i, _HEAD, rests + (_SLOT - _HEAD) * i, _SLOT - _HEAD)
+            in_view[4 * i : 4 * i + 4] = array("Q", vectors)
             control = (self._control_at + _CONTROL * i, _CONTROL) if wildcard else (0, 0)
-            header = (names + _NAME * i, name_length, in_vectors + 16 * i, 1, *control, 0, 0)
-            for word, value in enumerate(header):
-                self._received[self._WORDS * i + word] = value
-            header = (names + _NAME * i, name_length, out_vectors + 16 * i, 1, 0, 0, 0, 0)
-            for word, value in enumerate(header):
-                self._sent[self._WORDS * i + word] = value
+            words = slice(self._WORDS * i, self._WORDS * i + self._WORDS)
+            at = in_vectors + 16 * self._VECTORS * i
+            self._received[words] = array("Q", (names + _NAME * i, name_length, at, self._VECTORS, *control, 0, 0))
+            self._sent[words] = array("Q", (names + _NAME * i, name_length, out_vectors + 16 * i, 1, 0, 0, 0, 0))
         self._pristine = self._received.tobytes()
         self._received_bytes = self._received.cast("B")
         self._memory = memory
@@ -131,23 +137,41 @@ class BatchPort:
             if error in _BROKEN:
                 raise OSError(error, os.strerror(error))
             return
-        incoming, outgoing, sent, sizes = self._incoming, self._outgoing, self._sent, self._out_vectors
-        names, words = self._names, self._WORDS
-        replies = 0
-        for i, length in enumerate(self._received[self._LENGTH : words * count : words].tolist()):
-            start = i * _SLOT
-            reply = answer(incoming[start : start + length].tobytes())
-            if reply is None:
-                continue
-            size = len(reply)
-            start = replies * _SLOT
-            outgoing[start : start + size] = reply
-            sizes[2 * replies + 1] = size
-            sent[words * replies] = names[i]
-            if self._wildcard:
-                self._from_asked_address(i, replies)
-            replies += 1
-        self._send(replies)
+        heads = self._heads[: count * _HEAD].tobytes()
+        lengths = self._received[self._LENGTH : self._WORDS * count : self._WORDS].tolist()
+        packets = [heads[start : start + length] for start, length in zip(_STARTS, lengths, strict=False)]
+        if max(lengths) > _HEAD:
+            self._lengthen(packets, heads, lengths)
+        replies = answer(packets)
+        if all(replies):
+            asked: Sequence[int] = range(count)
+            sent = cast(list[bytes], replies)
+        else:
+            asked = [i for i, reply in enumerate(replies) if reply]
+            sent = [reply for reply in replies if reply]
+        self._lay_out(asked, sent)
+        self._send(len(sent))
+
+    def _lengthen(self, packets: list[bytes], heads: bytes, lengths: Sequence[int]) -> None:
+        for i, length in enumerate(lengths):
+            if length > _HEAD:
+                start = (_SLOT - _HEAD) * i
+                packets[i] = (
+                    heads[_HEAD * i : _HEAD * i + _HEAD] + self._rests[start : start + length - _HEAD].tobytes()
+                )
+
+    def _lay_out(self, asked: Sequence[int], replies: Sequence[bytes]) -> None:
+        """The replies end to end, each to who asked."""
+        count = len(replies)
+        sizes = array("Q", map(len, replies))
+        written = b"".join(replies)
+        self._outgoing[: len(written)] = written
+        self._out_vectors[: 2 * count : 2] = array("Q", accumulate(sizes[:-1], initial=self._outgoing_at))[:count]
+        self._out_vectors[1 : 2 * count : 2] = sizes
+        self._sent[: self._WORDS * count : self._WORDS] = array("Q", [self._names[i] for i in asked])
+        if self._wildcard:
+            for reply, i in enumerate(asked):
+                self._from_asked_address(i, reply)
 
     def _from_asked_address(self, i: int, reply: int) -> None:
         if self._route_free:

@@ -101,6 +101,6 @@ def _datagrams(port: DatagramPort) -> Handler:
     serve = port.serve
 
     def handle(generation: Generation, _: int) -> None:
-        serve(generation.datagrams.answer)
+        serve(generation.datagrams.answers)
 
     return handle

@@ -24,6 +24,16 @@ def wire_name(name: Labels) -> bytes:
     return b"".join(bytes((len(label),)) + label for label in name) + b"\0"
 
 
+def labels_of_wire(name: bytes) -> Labels:
+    """The way back from :func:`wire_name`."""
+    labels = []
+    at = 0
+    while name[at]:
+        labels.append(name[at + 1 : at + 1 + name[at]])
+        at += 1 + name[at]
+    return tuple(labels)
+
+
 def wire_data(rdata: Any) -> bytes:
     """dnslib's record data, its names uncompressed."""
     buffer = _Uncompressed()

@@ -43,7 +43,7 @@ class DnsLimits(Section):
     udp_payload: int = Field(
         1232, ge=512, le=4096, description="largest UDP answer, in octets; longer ones are truncated"
     )
-    cache_entries: int = Field(20000, ge=100, description="built answers that are kept")
+    cache_entries: int = Field(60000, ge=100, description="built answers that are kept, about half a KiB each")
 
 
 class Dns(Section):

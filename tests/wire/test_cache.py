@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from core.records import Record
 from dnsserver.cache import AnswerCache
+from dnsserver.names import Names
 from dnsserver.respond import Responder
 from dnsserver.stats import Counters
 from dnsserver.zone import load
@@ -25,7 +26,17 @@ LABELS = st.one_of(
     st.sampled_from([b"svc1", b"net", b"example", b"test", b"www", b"wild", b"old", b"sub", b"big", b"app", b"\x00"]),
     st.binary(min_size=1, max_size=12),
 )
-TAILS = st.sampled_from([(b"svc1", b"net"), (b"app", b"example", b"test"), (b"example", b"test"), ()])
+TAILS = st.sampled_from(
+    [
+        (b"svc1", b"net"),
+        (b"app", b"example", b"test"),
+        (b"example", b"test"),
+        (b"wild", b"example", b"test"),
+        (b"sub", b"example", b"test"),
+        (b"old", b"example", b"test"),
+        (),
+    ]
+)
 OPTIONS = st.lists(
     st.tuples(st.sampled_from([3, 10, 12, 65001]), st.binary(max_size=12)).map(
         lambda pair: struct.pack("!HH", pair[0], len(pair[1])) + pair[1]
@@ -61,7 +72,19 @@ def responder(zone_file: Path, serial: int = 7, **records: Any) -> Responder:
 
 
 def cache(responder: Responder, limit: int = 1000) -> AnswerCache:
-    return AnswerCache(responder, limit, Counters(), count())
+    return AnswerCache(responder, Names(responder._zones), limit, Counters(), count())
+
+
+class EachOnItsOwn(Names):
+    """Answers every name under its own."""
+
+    def unknown(self, packet: bytes, name_end: int, rest: bytes) -> int:
+        return 0
+
+
+def built(responder: Responder, packet: bytes) -> bytes | None:
+    """What is answered by who keeps nothing."""
+    return AnswerCache(responder, EachOnItsOwn({}), 1000, Counters(), count()).answer(packet)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +103,7 @@ def three_addresses(zone_file: Path) -> Responder:
 def test_a_cached_answer_is_the_one_that_would_be_built(one_address: Responder, asked: list[bytes]) -> None:
     warm = cache(one_address)
     for packet in asked * 2:
-        assert warm.answer(packet) == cache(one_address).answer(packet)
+        assert warm.answer(packet) == built(one_address, packet)
 
 
 @given(asked=st.lists(packets(), min_size=1, max_size=12))
@@ -90,7 +113,7 @@ def test_a_cached_answer_that_rotates_differs_by_its_order_alone(
 ) -> None:
     warm = cache(three_addresses)
     for packet in asked * 2:
-        one, other = warm.answer(packet), cache(three_addresses).answer(packet)
+        one, other = warm.answer(packet), built(three_addresses, packet)
         assert sorted(one or b"") == sorted(other or b"")
 
 
@@ -137,7 +160,7 @@ def test_a_label_that_looks_like_an_opt_is_not_taken_for_one(one_address: Respon
     warm = cache(one_address)
     for zone in (b"\x04svc1\x03net", b"\x07example\x04test"):
         answer = warm.answer(packet(zone)) or b""
-        assert answer == cache(one_address).answer(packet(zone))
+        assert answer == built(one_address, packet(zone))
         assert dns.message.from_wire(answer).authority
 
 
@@ -153,7 +176,7 @@ def test_the_cache_is_bounded_and_a_flood_of_names_leaves_what_is_asked_often(th
     warm.answer(popular)
     kept = warm._young[popular[2:]]
     for number in range(1000):
-        warm.answer(query(f"x{number}.example.test"))
+        warm.answer(query("www.example.test", use_edns=0, payload=1232 + number))
         assert len(warm._young) + len(warm._old) <= 100
         if number % 40 == 0:
             warm.answer(popular)
@@ -167,6 +190,45 @@ def test_turns_go_on_from_one_table_to_the_next(zone_file: Path, qtype: str) -> 
     turns = count()
     first = set()
     for serial in range(3):
-        answer = AnswerCache(responder(zone_file, serial), 100, Counters(), turns).answer(query("svc1.net", qtype))
+        made = responder(zone_file, serial)
+        answer = AnswerCache(made, Names(made._zones), 100, Counters(), turns).answer(query("svc1.net", qtype))
         first.add(dns.message.from_wire(answer or b"").answer[0][0].to_text())
     assert len(first) == 3
+
+
+@pytest.mark.parametrize(
+    ("names", "entries"),
+    [
+        (["aa.svc1.net", "ab.svc1.net", "aB.svc1.NET"], 1),  # no such name
+        (["aa.svc1.net", "aaa.svc1.net"], 2),  # of another length
+        (["aa.wild.example.test", "ab.wild.example.test"], 1),  # the wildcard's
+        (["aa.sub.example.test", "ab.sub.example.test"], 1),  # referred
+        (["aa.nobodys.org", "ab.another.org"], 1),  # nobody's
+        (["aa.old.example.test", "ab.old.example.test"], 2),  # below a DNAME: the answer holds the name
+        (["mail.example.test", "gone.example.test"], 2),  # these are there
+        (["a" * 60 + "." + "b" * 4 + ".svc1.net", "c" * 31 + "." + "d" * 33 + ".svc1.net"], 1),  # of more than a label
+    ],
+)
+def test_unknown_names_share_an_answer_as_far_as_it_is_the_same(
+    one_address: Responder, names: list[str], entries: int
+) -> None:
+    warm = cache(one_address)
+    for packet in map(query, names * 2):
+        assert warm.answer(packet) == built(one_address, packet)
+    assert len(warm._young) == entries
+
+
+def test_a_flood_of_random_names_takes_no_room(three_addresses: Responder) -> None:
+    warm = cache(three_addresses)
+    for number in range(2000):
+        warm.answer(query(f"x{number * 7919}.example.test"))
+    assert len(warm._young) < 10
+
+
+def test_a_name_that_is_pointed_to_is_answered_under_its_own(zone_file: Path) -> None:
+    """The name server in the SOA does not exist; the answer is compressed with it."""
+    made = responder(zone_file)
+    asked = query("ns1.svc1.net"), query("ns2.svc1.net")
+    warm = cache(made)
+    assert [warm.answer(packet) for packet in asked] == [built(made, packet) for packet in asked]
+    assert len(warm._young) == 2

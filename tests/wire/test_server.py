@@ -107,7 +107,7 @@ def test_both_kinds_of_port_answer_many_clients_and_keep_silent_alike(
             client.connect((f"127.0.0.{number % 5 + 1}" if wildcard else "127.0.0.1", sock.getsockname()[1]))
             client.send(b"%d" % number)
         for _ in range(3):  # 64 at a time, and once in vain
-            port.serve(lambda packet: packet * 2 if int(packet) % 3 else None)
+            port.serve(lambda packets: [packet * 2 if int(packet) % 3 else None for packet in packets])
         for number, client in enumerate(clients):
             if number % 3:
                 assert client.recv(100) == b"%d" % number * 2
