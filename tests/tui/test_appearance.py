@@ -82,3 +82,14 @@ async def test_without_colour_the_states_are_still_told_apart(monkeypatch: pytes
         assert all(len(set(triplet)) == 1 for triplet in colours), "only greys are left"
         for word in ("✖ ERASED", "? SILENT", "◐ DEGRADED", "↗ RAMPING", "▽ DRAINED", "● OK"):
             assert word in bench.text
+
+
+async def test_a_terminal_that_changes_its_size_and_comes_back_shows_the_same_plot() -> None:
+    async with console(engine(), (200, 50)) as bench:
+        await bench.press("enter")
+        await bench.see("router's answer times, ms")
+        before = bench.text
+        for size in ((80, 24), (130, 45), (200, 50)):
+            await bench.pilot.resize_terminal(*size)
+            await bench.pilot.pause(0.1)
+        assert bench.text == before

@@ -32,16 +32,16 @@ class LatencyPlot(PlotextPlot):
         ]
         lost = [at for at, took in zip(minutes, times, strict=True) if took is not None and took < 0]
         low, high = min([1.0, *(ms for _, ms in answered if ms > 0)]), max([10.0, *(ms * 2 for _, ms in answered)])
+        ticks = [ms for ms in TICKS if low <= ms <= high]
         plt = self.plt
         plt.clear_data()
         plt.title("router's answer times, ms; x = not answered" if lost else "router's answer times, ms")
-        plt.yscale("log")
-        plt.ylim(log10(low), log10(high))
-        plt.yticks([ms for ms in TICKS if low <= ms <= high])
+        plt.ylim(log10(low), log10(high))  # plotext's own log scale takes the logarithm anew at each drawing
+        plt.yticks([log10(ms) for ms in ticks], [f"{ms:g}" for ms in ticks])
         plt.xlim(-MINUTES, 0)
         plt.xticks([-15, -10, -5, 0], ["15 min ago", "10", "5", "now"])
         if answered:
-            plt.plot([at for at, _ in answered], [ms for _, ms in answered], marker="braille")
+            plt.plot([at for at, _ in answered], [log10(max(ms, low)) for _, ms in answered], marker="braille")
         if lost:
-            plt.scatter(lost, [high * 0.9] * len(lost), marker="x", color="red")
+            plt.scatter(lost, [log10(high * 0.9)] * len(lost), marker="x", color="red")
         self.refresh()
