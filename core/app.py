@@ -13,15 +13,14 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import structlog
 
+from core.beside import Extra, with_console
 from core.clock import Clock
-from core.control.local import LocalClient
 from core.control.server import ControlServer
 from core.engine import Engine
 from core.errors import CommandRefused, ConfigError, PointsmanError, StartError
@@ -48,8 +47,6 @@ from dnsserver.server import REFRESH_EVERY, DnsServer
 from dnsserver.server import check as check_zones
 
 _log = structlog.get_logger()
-Extra: TypeAlias = tuple[str, str, Callable[[], Awaitable[str]]]
-"""A command for the console's palette: its name, its help, and what it does, which returns a line."""
 SWITCH_INTERVAL = 0.0005
 """Seconds a thread may keep the interpreter: the default of 5 ms makes DNS wait for a busy console ten times as long."""
 STOP_DEADLINE = 1.2
@@ -67,12 +64,15 @@ def run(
     config: Path | None,
     flags: Mapping[str, object] | None = None,
     commands: Sequence[Extra] = (),
+    outlives_terminal: bool = True,
 ) -> int:
     """Run until told to end; the process' exit code. Raises ConfigError and StartError before anything has started."""
     sys.setswitchinterval(SWITCH_INTERVAL)
     set_up(settings.log.level, settings.log.format, None if headless else settings.log_file)
     part = Part(settings, config, flags)
-    return part.run() if headless else _with_console(part, settings, commands)
+    if headless:
+        return part.run()
+    return with_console(part, settings.console, commands, outlives_terminal=outlives_terminal)
 
 
 async def probe_once(settings: Settings, within: float) -> list[Result]:
@@ -89,7 +89,7 @@ class Part:
         self._config = config
         self._flags = flags
         self._stop = asyncio.Event()
-        self._hang_up = asyncio.Event()
+        self._reload_wanted = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._failure: BaseException | None = None
         self._ends_at = 0.0
@@ -111,7 +111,7 @@ class Part:
         if alone:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop)
-            loop.add_signal_handler(signal.SIGHUP, self._hang_up.set)
+            loop.add_signal_handler(signal.SIGHUP, self.hang_up)
         async with self._running() as service:
             gc.freeze()  # what is there by now stays: each full collection went through it all and stopped DNS for 55 ms
             notify("READY=1")
@@ -132,6 +132,10 @@ class Part:
             self._stop.set()
             self._ends_at = asyncio.get_running_loop().time() + STOP_DEADLINE
             self._leave.start()
+
+    def hang_up(self) -> None:
+        """Read the settings again; call on the loop of :meth:`serve`."""
+        self._reload_wanted.set()
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[Service]:
@@ -257,55 +261,12 @@ class Part:
 
     async def _reload_on_hang_up(self) -> None:
         while True:
-            await self._hang_up.wait()
-            self._hang_up.clear()
+            await self._reload_wanted.wait()
+            self._reload_wanted.clear()
             try:
                 _log.warning("reload", said=await self._reload())
             except PointsmanError as error:
                 _log.error("reload_refused", reason=str(error))
-
-
-def _with_console(part: Part, settings: Settings, commands: Sequence[Extra]) -> int:
-    """The engine's loop on a thread of its own, the console on this one; ends when the console is left."""
-    from tui.app import EXIT_STOP, PaletteCommand, run_console  # noqa: PLC0415 (Textual takes a while to import, and headless never needs it)
-
-    started = threading.Event()
-    found: dict[str, Any] = {}
-
-    def engine_thread() -> None:
-        def ready(service: Service) -> None:
-            found["service"], found["loop"] = service, asyncio.get_running_loop()
-            started.set()
-
-        try:
-            part.run(ready)
-        except BaseException as error:
-            found["error"] = error
-        finally:
-            started.set()
-
-    for number in (signal.SIGTERM, signal.SIGHUP):  # Textual ends in order, and mends the terminal, on SIGINT alone
-        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
-    thread = threading.Thread(target=engine_thread, name="engine", daemon=True)
-    thread.start()
-    try:
-        started.wait()
-        if "service" in found:
-            client = LocalClient(found["service"], found["loop"])
-            extras = [PaletteCommand(*extra) for extra in commands]
-            left = run_console(client, settings.console, attached=False, commands=extras)
-            if left not in {0, EXIT_STOP}:
-                sys.stderr.write("pointsman: the console ended by a defect; DNS goes on, Ctrl-C stops it\n")
-                with suppress(KeyboardInterrupt):
-                    thread.join()
-    finally:
-        if "loop" in found:
-            with suppress(RuntimeError):  # it has ended by itself
-                found["loop"].call_soon_threadsafe(part.stop)
-            thread.join()
-    if "error" in found:
-        raise found["error"]
-    return 0
 
 
 def _runner() -> asyncio.Runner:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
@@ -84,7 +83,9 @@ def demo(
     place = (directory or demo_directory()).expanduser().absolute()
     lab = import_module("core.lab.demo")
     with lab.running(place, dns_port=dns_port) as config:
-        return _run(config, headless, _flags(log_format, None, None), lab.palette(place))
+        return _run(
+            config, headless, _flags(log_format, None, None), commands=lab.palette(place), outlives_terminal=False
+        )
 
 
 def attach(config: Config = None, socket: Socket = None) -> int:
@@ -136,11 +137,12 @@ def _settings_file(given: Path | None) -> Path | None:
     return path
 
 
-def _run(config: Path | None, headless: bool, flags: dict[str, object], commands: Sequence[object] = ()) -> int:
+def _run(config: Path | None, headless: bool, flags: dict[str, object], **console: object) -> int:
+    """``console`` is what :func:`core.app.run` wants to know for the console alone."""
     settings = _load(config, flags)
     headless = headless or not (sys.stdin.isatty() and sys.stdout.isatty())
     run = import_module("core.app").run
-    return int(run(settings, headless=headless, config=config, flags=flags, commands=commands))
+    return int(run(settings, headless=headless, config=config, flags=flags, **console))
 
 
 def _flags(log_format: str | None, control_tcp: str | None, socket: Path | None) -> dict[str, object]:

@@ -14,16 +14,20 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 
+from core.cli.find import demo_directory
 from core.errors import PointsmanError
 from core.lab.client import LabClient
-from core.lab.demo import default_directory
 from core.lab.protocol import ClusterView, Fault, FaultKind, HostView, ProcessView, UnknownName
 
 T = TypeVar("T")
 
-app = typer.Typer(help="Faults in a running demo.", no_args_is_help=True)
+app = typer.Typer(help="Faults in a running demo.", no_args_is_help=True, add_completion=False)
 
 Directory = Annotated[Path | None, typer.Option("--dir", help="The demo's directory; default: the usual one.")]
+Socket = Annotated[
+    Path | None,
+    typer.Option("--socket", envvar="POINTSMAN_SOCKET", help="Control socket of the demo.", metavar="PATH"),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 OfNode = Annotated[str | None, typer.Option("--node", help="The node; default: the first, or the whole cluster.")]
 KINDS = ", ".join(FaultKind)
@@ -35,10 +39,11 @@ def break_(
     kind: Annotated[str, typer.Argument(help=KINDS)],
     node: OfNode = None,
     directory: Directory = None,
+    socket: Socket = None,
     as_json: Json = False,
 ) -> None:
     """Make a fault, and print its time when it is there."""
-    _print_faults([_run(_client(directory).break_(cluster, kind, node))], as_json)
+    _print_faults([_run(_client(directory, socket).break_(cluster, kind, node))], as_json)
 
 
 @app.command()
@@ -47,16 +52,17 @@ def mend(
     kind: Annotated[str | None, typer.Argument(help=f"{KINDS}. Default: all faults.")] = None,
     node: OfNode = None,
     directory: Directory = None,
+    socket: Socket = None,
     as_json: Json = False,
 ) -> None:
     """Undo a fault, or all of them, and print the time when they are gone."""
-    _print_faults(list(_run(_client(directory).mend(cluster, kind, node))), as_json)
+    _print_faults(list(_run(_client(directory, socket).mend(cluster, kind, node))), as_json)
 
 
 @app.command("list")
-def list_(directory: Directory = None, as_json: Json = False) -> None:
+def list_(directory: Directory = None, socket: Socket = None, as_json: Json = False) -> None:
     """Show the clusters, their faults, and their processes, which you may kill by hand."""
-    clusters = _run(_client(directory).list())
+    clusters = _run(_client(directory, socket).list())
     if as_json:
         typer.echo(msgspec.json.encode(clusters))
         return
@@ -96,8 +102,9 @@ def _process(process: ProcessView) -> str:
     return f"{process.pid:>8}  {process.name}" + ("" if process.alive else "  DEAD")
 
 
-def _client(directory: Path | None) -> LabClient:
-    return LabClient(directory or default_directory())
+def _client(directory: Path | None, socket: Path | None) -> LabClient:
+    """The lab of that directory, or the one that the process of that socket runs in, or the usual one."""
+    return LabClient(directory or (socket.expanduser().parent if socket else demo_directory()))
 
 
 def _run(order: Coroutine[Any, Any, T]) -> T:

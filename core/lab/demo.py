@@ -24,10 +24,6 @@ _ROOT = Path(__file__).parents[2]
 _STOP = 10.0
 
 
-def default_directory() -> Path:
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"pointsman-demo-{os.getuid()}"  # noqa: S108 # one a user, mode 0700
-
-
 @contextlib.contextmanager
 def running(
     directory: Path, *, dns_port: int = 5300, clusters: int = 3, nodes: int = 2, pods: int = 2

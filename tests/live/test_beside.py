@@ -1,0 +1,94 @@
+"""The console and the engine in one process, on a real terminal that goes away."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import termios
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.errors import PointsmanError
+from tests.live.app_program import environment, eventually, pointsman, written
+
+pytestmark = pytest.mark.live
+
+
+class Terminal:
+    """``pointsman run`` with its console on a terminal of its own, whose screen is read and thrown away."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory, self.socket = directory, directory / "control.sock"
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, 80))
+        self._ours = ours
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "core.cli", "run", "--config", str(written(directory))],
+            stdin=theirs, stdout=theirs, stderr=theirs,
+            env=environment(directory, {"TERM": "xterm-256color"}), cwd=directory,
+            start_new_session=True, preexec_fn=_take_terminal,  # noqa: PLW1509 - no thread of this test runs yet
+        )  # fmt: skip
+        os.close(theirs)
+        self._closed = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def close(self) -> None:
+        """As a terminal window does, or an SSH session that was cut."""
+        self._closed.set()
+        self._reader.join()
+        os.close(self._ours)
+
+    def _read(self) -> None:
+        while not self._closed.is_set():
+            try:
+                if select.select([self._ours], [], [], 0.05)[0]:
+                    os.read(self._ours, 65536)
+            except OSError:
+                return
+
+    def serves(self) -> bool:
+        try:
+            return pointsman(self.directory, "status", "--socket", str(self.socket)).code == 0
+        except PointsmanError:
+            return False
+
+
+def _take_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    found = Terminal(tmp_path)
+    yield found
+    found.process.kill()
+    found.process.wait()
+
+
+def test_a_terminal_that_is_closed_leaves_dns_answering_until_it_is_told_to_end(terminal: Terminal) -> None:
+    eventually(terminal.serves)
+    terminal.close()
+    log = terminal.directory / "state/pointsman.log"
+    eventually(lambda: "terminal_closed" in log.read_text())
+    assert terminal.serves()
+    assert terminal.process.poll() is None
+    terminal.process.send_signal(signal.SIGHUP)
+    eventually(lambda: "reloaded" in log.read_text())
+    terminal.process.send_signal(signal.SIGTERM)
+    assert terminal.process.wait(30) == 0
+
+
+def test_a_terminated_console_ends_the_service_in_order(terminal: Terminal) -> None:
+    eventually(terminal.serves)
+    terminal.process.send_signal(signal.SIGTERM)
+    assert terminal.process.wait(30) == 0
+    terminal.close()
