@@ -127,7 +127,7 @@ class _Screen(io.FileIO):
 
 def _let_go_of_terminal() -> None:
     """Nothing is read from it any more, not even its end, which Textual would read again and again."""
-    silent, _ = os.pipe()
+    silent, _ = os.pipe2(os.O_NONBLOCK)  # whoever was about to read the terminal's end must not wait here instead
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for ours, theirs in ((silent, 0), (nowhere, 1), (nowhere, 2)):
         os.dup2(ours, theirs)

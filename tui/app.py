@@ -8,8 +8,10 @@ errors, nothing else. What the operator orders goes through :class:`tui.acting.A
 from __future__ import annotations
 
 import gc
+import termios
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -295,8 +297,16 @@ def run_console(
     """
     app = ConsoleApp(client, console, attached=attached, commands=commands, who=operator.name())
     calm_collector()
+    _give_size()
     result = app.run()
     return app.return_code or 0 if result is None else result
+
+
+def _give_size() -> None:
+    """A terminal that does not know its size gets one: Textual and Rich assume different ones, and lay out for ever."""
+    with suppress(termios.error, OSError):
+        if 0 in termios.tcgetwinsize(0):
+            termios.tcsetwinsize(0, (24, 80))
 
 
 def calm_collector() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import pty
@@ -16,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from core.control.remote import RemoteClient
 from core.errors import PointsmanError
-from tests.live.app_program import environment, eventually, pointsman, written
+from tests.live.app_program import STARTS_WITHIN, environment, eventually, written
 
 pytestmark = pytest.mark.live
 
@@ -25,10 +27,10 @@ pytestmark = pytest.mark.live
 class Terminal:
     """``pointsman run`` with its console on a terminal of its own, whose screen is read and thrown away."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, size: tuple[int, int]) -> None:
         self.directory, self.socket = directory, directory / "control.sock"
         ours, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (24, 80))
+        termios.tcsetwinsize(theirs, size)
         self._ours = ours
         self.process = subprocess.Popen(
             [sys.executable, "-m", "core.cli", "run", "--config", str(written(directory))],
@@ -56,10 +58,16 @@ class Terminal:
                 return
 
     def serves(self) -> bool:
-        try:
-            return pointsman(self.directory, "status", "--socket", str(self.socket)).code == 0
-        except PointsmanError:
-            return False
+        async def asked() -> bool:
+            client = RemoteClient(self.socket)
+            try:
+                return bool((await client.snapshot()).clusters)
+            except PointsmanError:
+                return False
+            finally:
+                await client.close()
+
+        return asyncio.run(asked())
 
 
 def _take_terminal() -> None:
@@ -67,15 +75,15 @@ def _take_terminal() -> None:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    found = Terminal(tmp_path)
+def terminal(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Terminal]:
+    found = Terminal(tmp_path, getattr(request, "param", (24, 80)))
     yield found
     found.process.kill()
     found.process.wait()
 
 
 def test_a_terminal_that_is_closed_leaves_dns_answering_until_it_is_told_to_end(terminal: Terminal) -> None:
-    eventually(terminal.serves)
+    eventually(terminal.serves, 2 * STARTS_WITHIN)
     terminal.close()
     log = terminal.directory / "state/pointsman.log"
     eventually(lambda: "terminal_closed" in log.read_text())
@@ -87,8 +95,9 @@ def test_a_terminal_that_is_closed_leaves_dns_answering_until_it_is_told_to_end(
     assert terminal.process.wait(30) == 0
 
 
+@pytest.mark.parametrize("terminal", [(24, 80), (0, 0)], ids=["80x24", "without a size"], indirect=True)
 def test_a_terminated_console_ends_the_service_in_order(terminal: Terminal) -> None:
-    eventually(terminal.serves)
+    eventually(terminal.serves, 2 * STARTS_WITHIN)
     terminal.process.send_signal(signal.SIGTERM)
     assert terminal.process.wait(30) == 0
     terminal.close()
