@@ -27,6 +27,8 @@ _log = structlog.get_logger()
 Extra: TypeAlias = tuple[str, str, Callable[[], Awaitable[str]]]
 """A command for the console's palette: its name, its help, and what it does, which returns a line."""
 
+BROKEN = 1
+
 
 class Engine(Protocol):
     """What :class:`core.app.Part` is to the console; ``stop`` and ``hang_up`` are called on the engine's loop."""
@@ -63,8 +65,10 @@ class _Thread:
         self._thread.join()
 
     def end(self) -> None:
-        self.call(self._engine.stop)
-        self._thread.join()
+        """A start that is under way is given up with the process: nothing has been promised yet."""
+        if self._loop is not None:
+            self.call(self._engine.stop)
+            self._thread.join()
         if self._error is not None:
             raise self._error
 
@@ -84,8 +88,6 @@ class _Thread:
 
 def with_console(engine: Engine, settings: Console, commands: Sequence[Extra], *, outlives_terminal: bool) -> int:
     """Until the service is told to end; raises what made the engine fail."""
-    from tui.app import EXIT_STOP, PaletteCommand, run_console  # noqa: PLC0415 (Textual takes a while to import, and headless never needs it)
-
     closed = False
 
     def end(number: int, _: Any) -> None:
@@ -102,17 +104,28 @@ def with_console(engine: Engine, settings: Console, commands: Sequence[Extra], *
     try:
         thread.start()
         if thread.client is not None:
-            extras = [PaletteCommand(*extra) for extra in commands]
-            left = run_console(thread.client, settings, attached=False, commands=extras)
+            left = _console(thread.client, settings, commands)
             if closed:
                 _log.warning("terminal_closed", said="DNS goes on; pointsman attach is the way back, SIGTERM the end")
                 _stay(engine, thread)
-            elif left not in {0, EXIT_STOP}:
+            elif left == BROKEN:
                 sys.stderr.write("pointsman: the console ended by a defect; DNS goes on, Ctrl-C stops it\n")
                 _stay(engine, thread)
     finally:
         thread.end()
     return 0
+
+
+def _console(client: LocalClient, settings: Console, commands: Sequence[Extra]) -> int:
+    """:data:`BROKEN` where it ended by a defect. A signal may come before Textual is there to take it."""
+    try:
+        from tui.app import EXIT_STOP, PaletteCommand, run_console  # noqa: PLC0415 (Textual takes a while to import, and headless never needs it)
+
+        extras = [PaletteCommand(*extra) for extra in commands]
+        left = run_console(client, settings, attached=False, commands=extras)
+    except KeyboardInterrupt:
+        return 0
+    return 0 if left in {0, EXIT_STOP} else BROKEN
 
 
 class _Screen(io.FileIO):
@@ -135,6 +148,10 @@ def _let_go_of_terminal() -> None:
 
 def _stay(engine: Engine, thread: _Thread) -> None:
     """Go on without a console, as headless does: SIGHUP reads the settings again, SIGTERM and Ctrl-C end."""
-    signal.signal(signal.SIGHUP, lambda *_: thread.call(engine.hang_up))
-    with suppress(KeyboardInterrupt):
-        thread.join()
+    for number, function in (
+        (signal.SIGHUP, engine.hang_up),
+        (signal.SIGTERM, engine.stop),
+        (signal.SIGINT, engine.stop),
+    ):
+        signal.signal(number, lambda *_, function=function: thread.call(function))
+    thread.join()
