@@ -128,13 +128,22 @@ Result: TypeAlias = Evidence | Silence
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """How a source is being watched, for the screen: ``bash``, ``sh``, ``poll``, ``local``, ``driver`` or ``connecting``."""
+    """How a source is being watched, for the screen: ``bash``, ``sh``, ``poll``, ``local``, ``driver`` or ``connecting``.
+
+    ``event_driven`` are the kinds that announce a change themselves, ``periods`` the seconds between full checks by kind.
+    Of a node's watch: ``tick`` in seconds, ``late`` the 99th percentile of how much later than that its lines came in the
+    last ten seconds, ``cost`` the percent of a core its script took there; None where it is not known.
+    """
 
     source: SourceId
     mode: str
     connected: bool
     detail: str = ""
     event_driven: tuple[Kind, ...] = ()
+    periods: tuple[tuple[Kind, float], ...] = ()
+    tick: float | None = None
+    late: float | None = None
+    cost: float | None = None
 
 
 # --- decisions ------------------------------------------------------------------------------------------------------

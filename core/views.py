@@ -277,6 +277,10 @@ def _source(found: ClusterState, source: SourceId, known: list[tuple[CheckId, Ch
         detail,
         status.event_driven if status else (),
         checks,
+        status.tick if status else None,
+        status.periods if status else (),
+        status.late if status else None,
+        status.cost if status else None,
     )
 
 

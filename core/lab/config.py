@@ -9,7 +9,8 @@ from core.lab.ssh import USER
 
 APPS = ("svc1", "svc2")
 
-# Recovery is short, so that a newcomer sees a cluster come back; detection is left at its defaults.
+# Recovery is short, so that a newcomer sees a cluster come back; detection is left at its defaults, but for events of
+# daemons that the lab has no stand-ins for: this machine's own would be listened to.
 _HEAD = """\
 # Written by the lab at each start.
 [dns]
@@ -19,6 +20,11 @@ listen = ["127.0.0.1:{dns_port}"]
 hold = 3
 ramp = [25, 50, 100]
 ramp_step = 2
+
+[detection.commands]
+containers_containerd_events = ""
+vswitch_events = ""
+runtime_events = ""
 
 [ssh]
 user = "{user}"

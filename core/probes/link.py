@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
@@ -23,6 +24,7 @@ from core.settings import Detection
 _GREETING = 5.0  # seconds until a script that has not greeted is given up
 _QUIET = 5.0  # seconds, and at least ten ticks, without a line until the channel is given up
 _ROUND = 10.0  # seconds in which the script looks thoroughly at each sentinel once, and tells what it has cost
+_GAPS = 200  # between lines, of which the lateness is taken
 _NOOP = 15.0  # the script ends itself when it is not spoken to for a minute
 
 _BOOT = (
@@ -63,8 +65,13 @@ class Link:
         loop = asyncio.get_running_loop()
         self._greeted: asyncio.Future[None] = loop.create_future()
         self._done: asyncio.Future[str] = loop.create_future()
+        self._gaps: deque[float] = deque(maxlen=_GAPS)
+        self._spent: tuple[float, int] | None = None
         self.shell = ""
         self.detail = ""
+        self.tick = detection.tick
+        self.late: float | None = None
+        self.cost: float | None = None
 
     async def start(self, transport: Transport) -> None:
         """Starts the script. NoGreeting when it does not run there, Unreachable when there is no channel or only garbage."""
@@ -104,6 +111,7 @@ class Link:
         try:
             frames = self._parser.feed(octets, now)
             if frames:
+                self._gaps.append(now - self._heard_at)
                 self._heard_at = now
                 if self._watch:
                     self._heard(now)
@@ -125,6 +133,9 @@ class Link:
 
     def _frame(self, frame: Frame, now: float) -> bool:
         """Handles one line; whether it may have changed what is due."""
+        if frame.op == "u":
+            self._measured(frame.number, now)
+            return True
         if self._watch:
             self._watch.on(frame, now)
             return True
@@ -144,7 +155,8 @@ class Link:
         if hidden != b"0":
             notes.append("no sentinels: /proc hides other users' processes (hidepid)")
         self.detail = "; ".join(notes)
-        self._quiet = max(_QUIET, 10 * (self._detection.tick if bash else self._detection.tick_sh))
+        self.tick = self._detection.tick if bash else self._detection.tick_sh
+        self._quiet = max(_QUIET, 10 * self.tick)
         self._noop_at = now + _NOOP
         self._watch = Watch(
             self._checks,
@@ -157,6 +169,14 @@ class Link:
         self._watch.begin(now)
         if not self._greeted.done():
             self._greeted.set_result(None)
+
+    def _measured(self, spent: int, now: float) -> None:
+        """``spent``: hundredths of a second of CPU (Linux counts them so on every architecture it tells them of)."""
+        if self._spent:
+            at, before = self._spent
+            self.cost = round(max(0, spent - before) / max(now - at, 0.001), 2)
+            self.late = round(max(0.0, sorted(self._gaps)[int(len(self._gaps) * 0.99)] - self.tick), 3)
+        self._spent = now, spent
 
     def _wake(self) -> None:
         if self._done.done() or not self._watch:

@@ -51,6 +51,11 @@ class Target(ABC):
     def close(self) -> None:
         """Drops what is held, at once; the next question starts anew."""
 
+    @property
+    def held(self) -> bool:
+        """Whether there is a connection that can be asked, and whose end is noticed."""
+        return False
+
     async def until_lost(self) -> None:
         """Returns when the held connection has ended without having been announced; is cancelled before a question."""
         await asyncio.Event().wait()
@@ -59,11 +64,6 @@ class Target(ABC):
 class HeldTarget(Target):
     """A target with one held connection. What fails on a connection that was held is asked once more on a new one:
     servers close idle connections whenever they like (RFC 9112 section 9.3.1 says so of HTTP)."""
-
-    @property
-    @abstractmethod
-    def held(self) -> bool:
-        """Whether there is a connection that can be asked."""
 
     @abstractmethod
     async def open(self) -> None: ...
@@ -131,7 +131,7 @@ async def ask_forever(target: Target, pace: Pace, sink: ProbeSink, clock: Clock)
     closes after each answer is asked no more than twice an interval. The first pause is shortened by a share that
     differs from check to check, so that many workers started together do not ask together.
     """
-    connected: bool | None = None
+    told: SourceStatus | None = None
     check = pace.check
     due = clock.now() - pace.interval * (zlib.crc32(str(check).encode()) % 1000 / 1000)
     noticed_at: float | None = None
@@ -142,15 +142,22 @@ async def ask_forever(target: Target, pace: Pace, sink: ProbeSink, clock: Clock)
             if answered:
                 sink.heard(check.source, result.at)
             sink.result(result)
-            if answered is not connected:
-                connected = answered
-                detail = "" if isinstance(result, Evidence) else result.reason
-                sink.status(SourceStatus(check.source, "driver" if answered else "connecting", answered, detail))
+            status = _status(pace, result, held=target.held)
+            if status != told:
+                told = status
+                sink.status(status)
             if noticed_at is None:
                 due = max(due + pace.interval, clock.now())
             noticed_at = await _pause(due, target if noticed_at is None else None, clock)
     finally:
         target.close()
+
+
+def _status(pace: Pace, result: Result, *, held: bool) -> SourceStatus:
+    source, kind = pace.check.source, pace.check.kind
+    if isinstance(result, Silence):
+        return SourceStatus(source, "connecting", False, result.reason)
+    return SourceStatus(source, "driver", True, "", (kind,) if held else (), ((kind, pace.interval),))
 
 
 async def _ask(target: Target, pace: Pace, clock: Clock, noticed_at: float | None) -> Result:

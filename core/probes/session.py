@@ -109,7 +109,8 @@ class Session:
 
     async def _poll(self, transport: Transport, lost: asyncio.Future[str], why: str) -> None:
         """Until the connection is lost, or it is time to try the watch again."""
-        self._status("poll", connected=True, detail=why)
+        periods = dict.fromkeys((check.id.kind for check in self._checks), self._detection.poll)
+        self._tell(SourceStatus(self._source, "poll", True, why, periods=tuple(periods.items())))
         poll = Poll(self._checks, transport, lambda result: self._polled(poll, result), self._clock)
         polling = asyncio.ensure_future(poll.run(self._detection.poll))
         try:
@@ -123,8 +124,19 @@ class Session:
     def _watching(self, link: Link) -> None:
         if link.first_round_done:
             self._first_round.set()
-        mode = "local" if self._local else link.shell
-        self._status(mode, connected=True, detail=link.detail, event_driven=link.event_driven())
+        self._tell(
+            SourceStatus(
+                self._source,
+                "local" if self._local else link.shell,
+                True,
+                link.detail,
+                link.event_driven(),
+                tuple({check.id.kind: check.interval for check in self._checks}.items()),
+                link.tick,
+                link.late,
+                link.cost,
+            )
+        )
 
     def _polled(self, poll: Poll, result: Result) -> None:
         if isinstance(result, Evidence):
@@ -141,12 +153,11 @@ class Session:
 
     def _lost(self, reason: str, took: float) -> None:
         """``took``: the seconds of an attempt that failed; 0 for a session that was held."""
-        self._status("connecting", connected=False, detail=reason)
+        self._tell(SourceStatus(self._source, "connecting", False, reason))
         self._sink.result(Silence(CheckId(self._source, Kind.WATCH), reason, self._clock.now(), took))
         self._first_round.set()
 
-    def _status(self, mode: str, *, connected: bool, detail: str = "", event_driven: tuple[Kind, ...] = ()) -> None:
-        status = SourceStatus(self._source, mode, connected, detail, event_driven)
+    def _tell(self, status: SourceStatus) -> None:
         if status != self._told:
             self._told = status
             self._sink.status(status)

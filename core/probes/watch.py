@@ -5,7 +5,10 @@ Rules:
 - A check never runs twice at once. A sign during a run is answered by one more run after it.
 - A run without an answer at its timeout is silence; it is ended (TERM, a second later KILL) and never read any more.
 - A sentinel that is dead while the listing still names its process is armed again, each time twice as late.
-- An event stream never gives a verdict; when it ends it is started again, each time twice as late.
+- An event stream never gives a verdict; when it ends it is started again, each time twice as late. That one which had
+  proven itself ends is a sign too: its daemon may have died.
+- The runs that signs ask for take a tenth of the time: in a flood of events they come ever more seldom, not one after
+  the other. A dead sentinel is never made to wait.
 
 Driven by :mod:`core.probes.session` with frames and instants; the two callables it is given must not block. Pure.
 """
@@ -29,6 +32,9 @@ _REARM_FIRST = 0.05
 _SIGN_HOLDS = 1.0
 _STREAM_RETRY, _STREAM_RETRY_LIMIT = 1.0, 60.0
 _STREAM_PROVEN = 2.0  # a stream that lives so long is counted on
+_SIGNED_SHARE = 0.1
+_SIGNED_AHEAD = 5.0  # seconds of that time that may be used up at once
+_SIGNED_LEAST = 0.01  # seconds that a run counts for at least
 
 
 @dataclass(slots=True)
@@ -74,6 +80,8 @@ class _Slot:
     again: bool = False
     sign: float | None = None  # the first sign no run has begun after
     run_sign: float | None = None  # the sign the present run answers
+    event_at: float | None = None  # when an event's question is to be asked
+    paid_until: float = 0.0  # what signed runs took, stretched to their share of the time
     answered: bool = False
     listing: Output | None = None
     armed: frozenset[int] = frozenset()
@@ -136,7 +144,7 @@ class Watch:
             case "b":
                 command.began(frame.data, now)
                 if command is slot.main:
-                    slot.run_sign, slot.sign = slot.sign, None
+                    slot.run_sign, slot.sign, slot.event_at = slot.sign, None, None
             case "o" | "c" | "x":
                 run, _, data = frame.data.partition(b" ")
                 if run and run == command.run:
@@ -147,9 +155,11 @@ class Watch:
                 slot.dead.add(pid)
                 self._sign(slot, now, ask=not self._bash)  # the bash script has begun the run already
             case "v":
-                self._sign(slot, now, ask=True)
+                self._event(slot, now)
             case "w":
                 lived = now - slot.stream_since if slot.stream_since is not None else 0.0
+                if lived >= _STREAM_PROVEN:
+                    self._event(slot, now)
                 slot.stream_ends = 0 if lived > _STREAM_RETRY_LIMIT else slot.stream_ends + 1
                 slot.stream_since = None
                 slot.stream_at = now + min(_STREAM_RETRY_LIMIT, _STREAM_RETRY * 2 ** min(slot.stream_ends, 10))
@@ -177,6 +187,7 @@ class Watch:
             self._report(result)
         slot.answered = True
         slot.due = now + slot.check.interval
+        self._pay(slot, now, took)
         if slot.again:
             self._ask(slot, now)
         if not self._sentinels:
@@ -218,12 +229,14 @@ class Watch:
                 slot.rearm_at, pids = None, slot.armed | slot.dead
                 slot.dead.clear()
                 self._arm(slot, frozenset(pids))
+            if slot.event_at is not None and now >= slot.event_at:
+                self._sign(slot, now, ask=True)
             if slot.stream_at is not None and now >= slot.stream_at:
                 self._stream(slot, now)
                 self._sign(slot, now, ask=True)  # what happened in between was not heard
             if slot.main.asked_at is None and now >= slot.due:
                 self._ask(slot, now)
-            waits = [slot.rearm_at, slot.stream_at, *slot.main.instants(), *slot.pids.instants()]
+            waits = [slot.rearm_at, slot.event_at, slot.stream_at, *slot.main.instants(), *slot.pids.instants()]
             if slot.main.asked_at is None:
                 waits.append(slot.due)
             if slot.stream_since is not None and now < slot.stream_since + _STREAM_PROVEN:
@@ -244,6 +257,7 @@ class Watch:
                     self._silent(slot, now, took)
 
     def _silent(self, slot: _Slot, now: float, took: float) -> None:
+        self._pay(slot, now, took)
         slot.sign, slot.run_sign = slot.sign or slot.run_sign, None
         slot.answered = True
         slot.due = now if slot.again else now + slot.check.interval
@@ -261,10 +275,21 @@ class Watch:
         slot.sign = slot.sign or now
         if not ask:
             return
+        slot.event_at = None
         if slot.main.asked_at is None:
             self._ask(slot, now)
         else:
             slot.again = True
+
+    def _event(self, slot: _Slot, now: float) -> None:
+        if now >= (at := slot.paid_until - _SIGNED_AHEAD):
+            self._sign(slot, now, ask=True)
+        else:
+            slot.sign, slot.event_at = slot.sign or now, at
+
+    def _pay(self, slot: _Slot, now: float, took: float) -> None:
+        if slot.run_sign is not None:
+            slot.paid_until = max(slot.paid_until, now) + max(took, _SIGNED_LEAST) / _SIGNED_SHARE
 
     def _stream(self, slot: _Slot, now: float) -> None:
         slot.stream_at, slot.stream_since = None, now

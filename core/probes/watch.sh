@@ -6,11 +6,19 @@
 set -m # each job is a process group that can be killed whole
 exec 2>/dev/null
 export LC_ALL=C NO_COLOR=1 TERM=dumb PATH="$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-declare -a CMD=() JOB=() KILLED=() AGAIN=() KEYS=()
+declare -a CMD=() JOB=() KILLED=() AGAIN=() STREAM=() KEYS=()
 declare -A BORN=() LOOK=()
 run=0 next=0 turn=0 seq=0 looked=0 buffer=
 cd /proc/ # paths that begin here are the shortest; commands run where the login shell began
 there() { :; }
+
+finish() { # group…
+    local pid
+    # sudo passes TERM on to a command that may not be killed from here, and could not do so when killed itself.
+    for pid; do kill -TERM -- "-$pid"; done
+    sleep 1
+    for pid; do kill -KILL -- "-$pid"; done
+}
 
 # Outlives everything else and ends what is left, also when this shell is killed; nothing heard for a minute: ends it too.
 guard() {
@@ -23,12 +31,10 @@ guard() {
         case $sign in +) group[$pid]=1 ;; -) unset "group[$pid]" ;; esac
     done
     ((code > 128)) && kill -KILL $$
-    # sudo passes TERM on to a command that may not be killed from here, and could not do so when killed itself.
-    for pid in "${!group[@]}"; do kill -TERM -- "-$pid"; done
-    sleep 1
-    for pid in "${!group[@]}"; do kill -KILL -- "-$pid"; done
+    finish "${!group[@]}"
 }
 exec 9> >(exec >/dev/null; guard)
+trap 'finish "${JOB[@]}" "${STREAM[@]}"; exit' PIPE # the guard was killed
 
 begin() { # check: one run at a time; asked for during a run, one more follows it
     if [[ ${JOB[$1]} ]]; then AGAIN[$1]=1; return; fi
@@ -146,6 +152,7 @@ obey() { # line
     e)
         printf -v rest %b "$rest"
         stream "$n" "$rest" </dev/null 9>&- &
+        STREAM[n]=$!
         printf '+ %s\n' "$!" >&9
         ;;
     esac

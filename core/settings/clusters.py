@@ -186,6 +186,7 @@ class CustomCheck(Section):
     kind: Literal["command", "routes", "vswitch", "runtime"] = Field(
         "command", description="the check it stands for; another kind replaces the built-in one"
     )
+    events: str = Field("", description="shell command that runs on: each line of it makes the command be run at once")
     contains: str = Field("", description="well when the output contains this")
     matches: Regex = Field("", description="well when a line matches this regular expression")
     json_path: Annotated[str, AfterValidator(_json_path)] = Field(

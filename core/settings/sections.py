@@ -81,6 +81,14 @@ class Commands(Section):
     containers_crictl: str = Field("{sudo}crictl ps -a -o json", description="containers, for crio and containerd")
     containers_docker: str = Field("{sudo}docker ps -a --no-trunc --format json", description="containers, for docker")
     containers_podman: str = Field("{sudo}podman ps -a --no-trunc --format json", description="containers, for podman")
+    containers_containerd_events: str = Field(
+        """{sudo}ctr -n k8s.io events 'topic~="^/tasks/(start|delete|paused|resumed)$"'""",
+        description="events of containers, for containerd: each line makes the containers be listed; empty: none",
+    )
+    containers_crio_events: str = Field(
+        "",
+        description="the same for crio; only where CRI-O gives each event to every listener: older ones take it from the kubelet",
+    )
     iptables: str = Field("{sudo}iptables-save", description="routes, for iptables")
     nftables: str = Field("{sudo}nft list ruleset", description="routes, for nftables")
     vswitch_ps: str = Field("ps -eo pid=,args=", description="the process list in which ovs-vswitchd is looked for")
@@ -88,9 +96,17 @@ class Commands(Section):
         "{sudo}ovs-appctl -t ovs-vswitchd version",
         description="whether the switch answers; empty: only the process counts",
     )
+    vswitch_events: str = Field(
+        "{sudo}ovsdb-client monitor Open_vSwitch Open_vSwitch next_cfg,cur_cfg,bridges",
+        description="events of the switch; empty: none",
+    )
     runtime: str = Field(
         "systemctl show {unit} -p Id,LoadState,ActiveState,SubState,MainPID,Result",
         description="runtime daemon; {unit} is the runtime's unit",
+    )
+    runtime_events: str = Field(
+        "{sudo}busctl monitor --match {match}",
+        description="events of the runtime daemon; {match} is what systemd says of its unit on D-Bus; empty: none",
     )
     machine: str = Field("{sudo}virsh -c {uri} list --all", description="virtual machines")
 

@@ -120,15 +120,7 @@ class Sshd:
 
     def processes(self) -> list[str]:
         """What runs on the "node": every living process below the server's sessions, found by its environment."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            with contextlib.suppress(OSError):
-                if entry.name.isdigit() and f"MARK={self.mark}".encode() in (entry / "environ").read_bytes():
-                    state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-                    if state not in "ZX":
-                        command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                        found.append(f"{entry.name} {command}")
-        return found
+        return marked(self.mark)
 
     def stop(self) -> None:
         if self.process is None:
@@ -152,6 +144,19 @@ class Sshd:
     @property
     def target(self) -> Target:
         return Target.parse(f"127.0.0.1:{self.port}", os.environ.get("USER") or subprocess.getoutput("id -un"))
+
+
+def marked(mark: str) -> list[str]:
+    """Every living process with ``mark`` in its environment: its number and its command."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and f"MARK={mark}".encode() in (entry / "environ").read_bytes():
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+                if state not in "ZX":
+                    command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    found.append(f"{entry.name} {command}")
+    return found
 
 
 def executable(path: Path, script: str) -> None:

@@ -24,7 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from core.model import Evidence
+from core.model import Evidence, Kind
 from core.probes.confirm import worker
 from core.settings import App, Cluster, Confirm, Settings
 from tests.live.rounds_recorder import Recorder, bad, running, silent, well, words
@@ -76,7 +76,8 @@ async def test_questions_go_over_one_held_connection(router: Router) -> None:
         for count in range(5):
             assert words(await recorder.until(lambda _: True, count)) == "status 201"
     assert len(recorder.heard_at) >= 5
-    assert [status.connected for status in recorder.statuses] == [True]
+    (status,) = recorder.statuses
+    assert (status.connected, status.event_driven, status.periods) == (True, (Kind.CONFIRM,), ((Kind.CONFIRM, 0.05),))
 
 
 async def test_a_chunked_body_leaves_the_connection_usable(router: Router) -> None:
@@ -218,6 +219,15 @@ async def test_tcp_is_well_while_connections_are_accepted(router: Router) -> Non
         assert words(await recorder.until(bad)) == "connection refused"
 
 
+async def test_tcp_is_asked_again_when_the_connection_that_it_holds_ends(router: Router) -> None:
+    async with watch(kind="tcp", target=f":{router.port}", interval=60.0) as recorder:
+        await recorder.until(well)
+        router.kill()
+        result = await recorder.until(bad)
+    assert isinstance(result, Evidence)
+    assert result.noticed_at is not None
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 async def test_icmp_is_well_while_echoes_come_back(address: str) -> None:
     async with watch(kind="icmp", target=address) as recorder:
@@ -285,7 +295,7 @@ ROUTER_RULES = (
     test_a_router_that_dies_is_noticed_before_the_next_question_is_due,
     test_a_stopped_router_is_silence_and_then_well_again,
     test_an_idle_connection_that_the_router_closes_is_no_verdict,
-    test_tcp_is_well_while_connections_are_accepted,
+    test_tcp_is_asked_again_when_the_connection_that_it_holds_ends,
 )
 OTHER_RULES = (
     test_dns_is_well_with_noerror_and_the_expected_address,

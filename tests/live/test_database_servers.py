@@ -16,7 +16,7 @@ import pytest
 import redis.asyncio
 import uvloop
 
-from core.model import Evidence, Result
+from core.model import Evidence, Kind, Result
 from core.probes.database import worker
 from core.settings import Cluster, Database, Settings
 from tests.live import database_servers
@@ -118,6 +118,7 @@ async def test_a_database_below_its_limit_is_well(bench: Bench) -> None:
         result = await recorder.until(well)
     assert "connections, limit" in words(result)
     assert recorder.statuses[0].connected
+    assert recorder.statuses[0].event_driven == (Kind.DATABASE,)
     assert recorder.heard_at[0] == (result.check.source, result.at)
 
 

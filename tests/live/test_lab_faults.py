@@ -117,7 +117,9 @@ async def test_a_killed_virtual_machine_is_shut_off_and_its_host_tells_it_as_an_
             *("1", "tokyo-node1", "running"),
             *("2", "tokyo-node2", "running"),
         ]
-        async with connection.create_process("sudo -n virsh -c qemu:///system event --loop --all") as events:
+        async with connection.create_process(
+            "sudo -n virsh -c qemu:///system event --loop --event lifecycle"
+        ) as events:
             await listening(Path(cluster.machine.directory), "virsh")
             fault = await client.break_("tokyo", "machine", "node2")
             assert "answering SSH" in fault.said

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from core.model import Evidence, Silence
+from core.model import Evidence, Kind, Silence
+from core.probes import link
 from core.probes.ssh import Ssh
 from core.probes.transport import Transport
 from tests.live.sshd import WATCH, Command, Sshd, eventually, executable, over_ssh, watching
@@ -35,6 +36,18 @@ async def test_ticks_arrive_and_the_first_round_comes_at_once(server: Sshd) -> N
         assert (await seen.evidence()).said == "the watch runs in bash"
         await seen.beating()
         assert seen.statuses[-1].mode == "bash"
+
+
+async def test_how_it_is_watched_is_told_with_what_it_costs(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "_ROUND", 0.2)
+    server.start()
+    check = Command("echo well", interval=0.5, events="sleep 1000")
+    async with over_ssh(server, check) as seen:
+        await seen.until(lambda: bool(seen.statuses) and seen.statuses[-1].cost is not None)
+        await seen.until(lambda: bool(seen.statuses[-1].event_driven))
+        status = seen.statuses[-1]
+        assert (status.tick, status.periods, status.event_driven) == (0.05, ((Kind.COMMAND, 0.5),), (Kind.COMMAND,))
+        assert status.late is not None
 
 
 async def test_a_killed_process_is_noticed_and_the_full_check_follows(server: Sshd) -> None:
@@ -259,6 +272,18 @@ async def test_kill_9_of_the_watch_on_the_node_leaves_no_process_there(server: S
         assert await eventually(lambda: any("sleep 994" in line for line in server.processes()))
         watch = min(int(line.split()[0]) for line in server.processes() if "--noprofile" in line)
         os.kill(watch, signal.SIGKILL)
+        await seen.silence()
+        assert await eventually(lambda: not server.processes()), server.processes()
+
+
+async def test_kill_9_of_the_servers_session_leaves_no_process_on_the_node(server: Sshd) -> None:
+    server.start()
+    check = Command("echo well", events="sleep 998")
+    async with over_ssh(server, check, ssh={"backoff": 30.0, "backoff_limit": 30.0}) as seen:
+        await seen.evidence(check.id)
+        assert await eventually(lambda: any("sleep 998" in line for line in server.processes()))
+        for pid in server.sessions():
+            os.kill(pid, signal.SIGKILL)
         await seen.silence()
         assert await eventually(lambda: not server.processes()), server.processes()
 

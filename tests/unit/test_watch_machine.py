@@ -270,6 +270,51 @@ def test_an_event_stream_triggers_and_is_started_again_each_time_later() -> None
     assert pauses == [2.0, 4.0, 8.0]
 
 
+def test_the_end_of_a_stream_that_was_counted_on_is_a_sign() -> None:
+    node = Played(Listing(events="monitor", interval=1000.0))
+    node.answers(0, "", 0.1)
+    node.lines()
+    node.say("w", 0, "1", 5.0)
+    assert node.lines() == ["r 0"]
+
+
+def test_a_flood_of_events_is_answered_at_once_and_then_in_a_tenth_of_the_time() -> None:
+    node = Played(Listing(events="monitor", interval=1000.0))
+    node.answers(0, "", 0.0)
+    asked = []
+    for now in range(1, 101):  # seconds; each run takes half of one, and there is an event in each
+        node.lines()
+        node.say("v", 0, "", now)
+        node.watch.due(now)
+        if "r 0" in node.lines():
+            asked.append(now)
+            node.begins(0, now)
+            node.ends(0, "", now + 0.5)
+    assert asked == [1, 2, *range(7, 101, 5)]
+    *_, last = node.news()
+    assert isinstance(last, Evidence)
+    assert last.noticed_at == asked[-2] + 1
+
+
+def test_an_event_that_has_to_wait_is_answered_and_a_dead_sentinel_does_not_wait() -> None:
+    node = Played(Listing(events="monitor", interval=1000.0), bash=False)
+    node.answers(0, "5", 0.0)
+    for now in (10.0, 11.0):
+        node.say("d", 0, "5", now)
+        node.begins(0, now)
+        node.ends(0, "5", now + 1)
+    node.lines()
+    node.say("v", 0, "", 20.0)
+    assert node.lines() == []
+    due = node.watch.due(20.0)
+    while "r 0" not in node.lines():
+        due = node.watch.due(due)
+    node.answers(0, "5", 25.1)
+    node.lines()
+    node.say("d", 0, "5", 25.2)
+    assert node.lines() == ["r 0"]
+
+
 def test_a_kind_is_event_driven_while_its_stream_lives() -> None:
     node = Played(Listing(events="monitor", interval=1000.0))
     node.answers(0, "", 0.1)

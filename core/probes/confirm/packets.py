@@ -8,6 +8,7 @@ import secrets
 import socket
 import struct
 from ipaddress import ip_address
+from typing import cast
 
 import dns.exception
 import dns.message
@@ -16,6 +17,7 @@ import dns.rdatatype
 
 from core.probes.rounds import Answer, NoAnswer, Target, judge_error
 
+_WORDS = 16  # a server may speak first; one that goes on for ever is not read for ever
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -39,23 +41,39 @@ async def _connected(address: str, port: int, kind: socket.SocketKind, protocol:
 
 
 class TcpTarget(Target):
-    """Well when the router accepts a connection."""
+    """Well when the router accepts a connection. It is held until the next question, so that its end makes one."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
+        self._socket: socket.socket | None = None
+
+    @property
+    def held(self) -> bool:
+        return self._socket is not None
 
     async def ask(self) -> Answer:
         try:
             sock = await _connected(self._host, self._port, socket.SOCK_STREAM)
         except OSError as error:
+            self.close()
             return judge_error(error)
-        with sock:
-            # Ten connections a second to each router would leave thousands in TIME-WAIT (RFC 9293 section 3.6.1).
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.close()
+        self._socket = sock
         return Answer(True, "connection accepted")
 
+    async def until_lost(self) -> None:
+        with contextlib.suppress(OSError):
+            for _ in range(_WORDS if self._socket else 0):
+                if not await asyncio.get_running_loop().sock_recv(cast(socket.socket, self._socket), 4096):
+                    return
+            await super().until_lost()
+
     def close(self) -> None:
-        pass
+        if self._socket:
+            # Ten connections a second to each router would leave thousands in TIME-WAIT (RFC 9293 section 3.6.1).
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            self._socket.close()
+            self._socket = None
 
 
 class DnsTarget(Target):

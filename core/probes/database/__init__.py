@@ -69,6 +69,10 @@ class Guarded(Target):
             raise NoAnswer(mask(reason, self._dsn)) from None
         return Answer(answer.healthy, mask(answer.said, self._dsn))
 
+    @property
+    def held(self) -> bool:
+        return self._target is not None and self._target.held
+
     async def until_lost(self) -> None:
         await (self._target.until_lost() if self._target else super().until_lost())
 

@@ -16,7 +16,7 @@ from core.probes.kinds.containers import EVENTS, ContainersCheck
 from core.probes.kinds.custom import CommandCheck
 from core.probes.kinds.machine import MachineCheck
 from core.probes.kinds.routes import RoutesCheck, iptables_rules, nft_rules
-from core.probes.kinds.runtime import RuntimeCheck
+from core.probes.kinds.runtime import RuntimeCheck, dbus_match
 from core.probes.kinds.vswitch import SwitchAnswerCheck, SwitchProcessCheck
 from core.settings import Cluster, Machine, Node, Settings
 
@@ -41,13 +41,15 @@ def node_checks(settings: Settings, cluster: Cluster, node: Node) -> list[Check]
     if "vswitch" in wanted - replaced:
         checks += _vswitch(settings, source)
     if "runtime" in wanted - replaced and node.runtime != "podman":  # podman has no daemon
-        unit = f"{node.runtime}.service"
-        line = command(settings, settings.detection.commands.runtime, unit=unit)
-        checks.append(RuntimeCheck(CheckId(source, Kind.RUNTIME), schedule(settings, line), unit))
+        commands, unit = settings.detection.commands, f"{node.runtime}.service"
+        line = command(settings, commands.runtime, unit=unit)
+        events = command(settings, commands.runtime_events, match=dbus_match(unit))
+        checks.append(RuntimeCheck(CheckId(source, Kind.RUNTIME), schedule(settings, line, events), unit))
     for custom in node.command:
         if custom.kind in wanted:
             check = CheckId(source, Kind(custom.kind), custom.name)
-            checks.append(CommandCheck(check, schedule(settings, command(settings, custom.command)), custom))
+            times = schedule(settings, command(settings, custom.command), command(settings, custom.events))
+            checks.append(CommandCheck(check, times, custom))
     return checks
 
 
@@ -65,7 +67,8 @@ def _containers(settings: Settings, cluster: Cluster, node: Node, source: Source
     commands = settings.detection.commands
     templates = {"docker": commands.containers_docker, "podman": commands.containers_podman}
     line = command(settings, templates.get(node.runtime, commands.containers_crictl))
-    events = sibling(line, "ps", EVENTS[node.runtime]) if node.runtime in EVENTS else ""
+    own = {"containerd": commands.containers_containerd_events, "crio": commands.containers_crio_events}
+    events = command(settings, own[node.runtime]) if node.runtime in own else sibling(line, "ps", EVENTS[node.runtime])
     rules = [rule for app in settings.app if cluster.name in app.clusters for rule in app.pod_rules]
     return ContainersCheck(CheckId(source, Kind.CONTAINERS), schedule(settings, line, events), node.runtime, rules)
 
@@ -88,8 +91,9 @@ def _routes(settings: Settings, node: Node, source: SourceId) -> Iterator[Check]
 
 def _vswitch(settings: Settings, source: SourceId) -> Iterator[Check]:
     commands = settings.detection.commands
-    process = schedule(settings, command(settings, commands.vswitch_ps))
+    events = command(settings, commands.vswitch_events)
+    process = schedule(settings, command(settings, commands.vswitch_ps), "" if commands.vswitch_appctl else events)
     yield SwitchProcessCheck(CheckId(source, Kind.VSWITCH, "process"), process)
     if commands.vswitch_appctl:
-        answer = schedule(settings, command(settings, commands.vswitch_appctl))
+        answer = schedule(settings, command(settings, commands.vswitch_appctl), events)
         yield SwitchAnswerCheck(CheckId(source, Kind.VSWITCH, "appctl"), answer)

@@ -38,8 +38,8 @@ INSPECT: dict[str, str] = {
     "docker": "inspect --format '{{.Id}} {{.State.Pid}}'",
 }
 EVENTS: dict[str, str] = {
-    # Not for crictl: containerd before the fix of its issue 7318 gave each event to one subscriber, and the kubelet
-    # would miss those that we read.
+    # Not crictl events: containerd before the fix of its issue 7318, and CRI-O before that of its 6466, gave each event to
+    # one subscriber, and the kubelet would miss those that we read. containerd's own events go to all.
     "docker": "events --filter type=container"
     + "".join(f" --filter event={e}" for e in ("start", "die", "pause", "unpause", "destroy")),
     "podman": "events --filter event=start --filter event=died --filter event=pause --filter event=unpause --filter event=remove",

@@ -13,6 +13,12 @@ from core.probes.kinds.text import clean, failed
 _PROPERTY = re.compile(r"^(\w+)=(.*)$", re.MULTILINE)
 
 
+def dbus_match(unit: str) -> str:
+    """What systemd says of one unit on the bus; in its path every octet that is no letter or digit is _XX (sd_bus_path_encode)."""
+    path = "".join(c if c.isascii() and c.isalnum() else f"_{ord(c):02x}" for c in unit)
+    return f"type='signal',sender='org.freedesktop.systemd1',path='/org/freedesktop/systemd1/unit/{path}'"
+
+
 class RuntimeCheck(Base):
     """One unit.
 
