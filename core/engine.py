@@ -23,19 +23,22 @@ from typing import Any, Protocol
 import structlog
 
 from core.clock import Clock
+from core.detection.internal import is_known
 from core.errors import CommandRefused, PointsmanError
 from core.hands.hand import Target
 from core.hands.target import target
 from core.latency import Latency
-from core.model import Event, EventName, Evidence, Kind, Order, OrderResult, Result, SourceId, SourceStatus
+from core.model import CheckId, Event, EventName, Evidence, Kind, Order, OrderResult, Result, SourceId, SourceStatus
 from core.records import RecordTable
 from core.saver import Saver
-from core.state import CleanAnswer, Effect, Emit, Publish, Published, Reload, Reply, Save, State, Tick
+from core.state import CleanAnswer, Effect, Emit, Gaps, Publish, Published, Reload, Renewal, Reply, Save, State, Tick
 from core.step import Input, step
 from core.switching.table import StandingKey
 from core.world import World
 
 TICK = 0.025
+RENEW_EVERY = 0.5
+"""Seconds for which results that say what is known are kept together: only their time is new."""
 SAVE_DEADLINE = 0.05
 ORDER_SAVE_DEADLINE = 5.0
 EVENTS_KEPT = 1000
@@ -88,7 +91,11 @@ class Engine:
         self._clean = clean
         self._clock = clock
         self._log = log
-        self._heard: dict[SourceId, float] = {}
+        self._heard: dict[
+            SourceId, float
+        ] = {}  # in the order of its instants, on the clock of the time that we listened
+        self._renewed: dict[CheckId, Evidence] = {}
+        self._renewed_at = clock.now()
         self._defects: dict[str, str] = {}
         self._listened = 0.0
         self._ticked_at = clock.now()
@@ -103,11 +110,18 @@ class Engine:
         if result.check.kind is Kind.CONFIRM:
             latency = self.latencies.setdefault(result.check.cluster, Latency())
             latency.note(self._clock.now(), result.took if isinstance(result, Evidence) else None)
-        self._heard.setdefault(result.check.source, self._listened)  # from its first result on silence counts
-        self._take(result)
+        if result.check.source not in self._heard:  # from its first result on silence counts
+            self._heard[result.check.source] = self._until(self._clock.now())
+        cluster = self.state.clusters.get(result.check.cluster)
+        if cluster and isinstance(result, Evidence) and is_known(cluster, result):
+            self._renewed[result.check] = result
+        else:
+            self._renewed.pop(result.check, None)
+            self._take(result)
 
     def heard(self, source: SourceId, at: float) -> None:
-        self._heard[source] = self._listened + min(at - self._ticked_at, 2 * TICK)
+        self._heard.pop(source, None)  # what is put in is the newest
+        self._heard[source] = self._until(at)
         self.heard_at[source] = at
 
     def status(self, status: SourceStatus) -> None:
@@ -186,9 +200,16 @@ class Engine:
         while True:
             await asyncio.sleep(TICK)
             now = self._clock.now()
-            self._listened += min(now - self._ticked_at, 2 * TICK)
+            self._listened = self._until(now)
             self._ticked_at = now
-            self._take(Tick({source: self._listened - at for source, at in self._heard.items()}))
+            if self._renewed and now - self._renewed_at >= RENEW_EVERY:
+                renewal, self._renewed, self._renewed_at = Renewal(tuple(self._renewed.values())), {}, now
+                self._take(renewal)
+            self._take(Tick(Gaps(self._heard, self._listened)))
+
+    def _until(self, now: float) -> float:
+        """Seconds in which we have listened until then: a stall of our own counts as two ticks."""
+        return self._listened + min(now - self._ticked_at, 2 * TICK)
 
     def _take(self, given: Input) -> bool:
         try:

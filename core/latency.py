@@ -6,6 +6,7 @@ Pure; the engine notes, the views read. Times in seconds; an unanswered message 
 from __future__ import annotations
 
 import statistics
+from bisect import bisect_left, insort
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -19,7 +20,8 @@ UNANSWERED = -1.0
 class Latency:
     """The answer times of one router; :meth:`note` them in the order of their time."""
 
-    _recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+    _recent: deque[float] = field(default_factory=deque)
+    _ordered: list[float] = field(default_factory=list)
     _past: deque[float | None] = field(default_factory=lambda: deque(maxlen=PERIODS - 1))
     _period: int = 0
     _answered: list[float] = field(default_factory=list)
@@ -33,6 +35,9 @@ class Latency:
         else:
             self._answered.append(took)
             self._recent.append(took)
+            insort(self._ordered, took)
+            if len(self._recent) > RECENT:
+                del self._ordered[bisect_left(self._ordered, self._recent.popleft())]
 
     def strip(self, now: float) -> tuple[float | None, ...]:
         """The last :data:`PERIODS` periods of :data:`PERIOD` seconds, oldest first: each one's median,
@@ -43,8 +48,10 @@ class Latency:
 
     def quantiles(self) -> tuple[float | None, float | None]:
         """The median and the 95th percentile of the newest :data:`RECENT` answers."""
-        ordered = sorted(self._recent)
-        return (statistics.median(ordered), ordered[int(len(ordered) * 0.95)]) if ordered else (None, None)
+        ordered, count = self._ordered, len(self._ordered)
+        if not count:
+            return None, None
+        return (ordered[(count - 1) // 2] + ordered[count // 2]) / 2, ordered[int(count * 0.95)]
 
     def _newest(self) -> float | None:
         return UNANSWERED if self._lost else statistics.median(self._answered) if self._answered else None

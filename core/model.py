@@ -59,6 +59,10 @@ class SourceId:
     name: str
     kind: SourceKind = SourceKind.NODE
 
+    # An id is hashed for each line of each node: the hash that dataclass makes asks two functions of Python more.
+    def __hash__(self) -> int:
+        return hash((self.cluster, self.name))
+
     def __str__(self) -> str:
         return f"{self.cluster}/{self.name}"
 
@@ -70,6 +74,9 @@ class CheckId:
     source: SourceId
     kind: Kind
     name: str = ""
+
+    def __hash__(self) -> int:
+        return hash((self.source.cluster, self.source.name, self.kind._value_, self.name))
 
     @property
     def cluster(self) -> str:

@@ -59,6 +59,7 @@ class Service:
         self._hands = hands
         self._clock = clock
         self._reload = reload_settings
+        self._views = views.Views()
         self.version = _version()
 
     async def snapshot(self) -> Snapshot:
@@ -79,7 +80,7 @@ class Service:
             suspect_self=str(state.suspicion),
             fail_open=tuple(domain for domain, app in state.table.apps.items() if app.fail_open),
             trouble=engine.trouble,
-            clusters=views.clusters(state, heard),
+            clusters=self._views.clusters(state, heard),
             apps=views.apps(state, heard),
             dns=self._dns.stats(),
             listen=tuple(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self._dns.addresses),

@@ -6,14 +6,15 @@ carries out in the order: save, publish, tell.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, TypeAlias
 
 from core.detection.external import Assessment
 from core.detection.internal import ClusterState
 from core.detection.suspicion import NO_SUSPICION, Suspicion
-from core.model import Cause, Event, EventName, Override, SourceId
+from core.model import Cause, Event, EventName, Evidence, Override, SourceId
 from core.records import RecordTable
 from core.snapshot import Freeze
 from core.switching.standing import Standing
@@ -36,6 +37,7 @@ class State:
 
     ``round_ends`` is when the first round is over at the latest; ``round_over`` once it is (spec S30). ``keys`` are the
     orders already carried out, newest last. ``revisions`` grow with what an operator wants to have seen (spec S34).
+    ``unread`` are the clusters that are to be assessed at the next tick: in the first round results are many, and decide nothing.
     ``uneasy`` are the clusters whose apps have a low TTL, and until when at least. ``cached`` is until when resolvers may hold
     an address, by app and cluster, of those that have left an answer, or whose TTL was longer before.
     """
@@ -53,6 +55,7 @@ class State:
     cached: Mapping[StandingKey, float] = field(default_factory=dict)
     frozen: Freeze | None = None
     suspicion: Suspicion = NO_SUSPICION
+    unread: frozenset[str] = frozenset()
     round_ends: float = 0.0
     round_over: bool = False
     due: float = 0.0
@@ -67,11 +70,50 @@ class State:
 # --- in: also core.model.Result, SourceStatus and Order ----------------------------------------------------------------
 
 
+class Gaps(Mapping[SourceId, float]):
+    """Seconds since each source was heard, worked out when they are asked for: of thousands of sources hardly one is late.
+
+    ``heard`` are the instants, in the order of their time, and ``now`` is the present one on that clock.
+    """
+
+    __slots__ = ("_heard", "_now")
+
+    def __init__(self, heard: Mapping[SourceId, float], now: float) -> None:
+        self._heard, self._now = heard, now
+
+    def __getitem__(self, source: SourceId) -> float:
+        return self._now - self._heard[source]
+
+    def __iter__(self) -> Iterator[SourceId]:
+        return iter(self._heard)
+
+    def __len__(self) -> int:
+        return len(self._heard)
+
+    def longer(self, limit: float) -> list[SourceId]:
+        """Those whose gap is longer; looks at no more than these and one."""
+        since = self._now - limit
+        return [source for source, _ in takewhile(lambda heard: heard[1] < since, self._heard.items())]
+
+
 @dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed. ``gaps`` are the seconds, of those in which this process listened, since each source was heard."""
 
     gaps: Mapping[SourceId, float]
+
+    def late(self, limit: float) -> list[SourceId]:
+        """The sources that have not been heard for longer than ``limit`` seconds."""
+        if isinstance(self.gaps, Gaps):
+            return self.gaps.longer(limit)
+        return [source for source, gap in self.gaps.items() if gap > limit]
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """Good results that say what is known (:func:`core.detection.internal.is_known`): nothing but their time is new."""
+
+    results: tuple[Evidence, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,36 @@ from typing import TypeAlias
 
 from core.detection.external import SILENCE, assess
 from core.detection.hysteresis import CheckState, Outcome
-from core.detection.internal import ClusterState, forgotten, grow_old, take
-from core.detection.silence import canaries_heard, fell_silent, has_spoken, heard_alike, last_sign, listen, tried_again
+from core.detection.internal import ClusterState, forgotten, grow_old, refresh, take
+from core.detection.silence import (
+    canaries_heard,
+    fell_silent,
+    has_spoken,
+    heard_alike,
+    is_calm,
+    last_sign,
+    listen,
+    soonest,
+    tried_again,
+)
 from core.detection.suspicion import most, suspect
 from core.journal import Journal
-from core.model import Cause, CheckId, EventName, Evidence, Kind, Order, Phase, Result, Silence, SourceStatus, Verdict
+from core.model import (
+    Cause,
+    CheckId,
+    EventName,
+    Evidence,
+    Kind,
+    Order,
+    Phase,
+    Result,
+    Silence,
+    SourceKind,
+    SourceStatus,
+    Verdict,
+)
 from core.records import still_held
-from core.state import CleanAnswer, Effect, Published, Reload, State, Tick
+from core.state import CleanAnswer, Effect, Published, Reload, Renewal, State, Tick
 from core.switching.operator import expire, obey
 from core.switching.switcher import UNASSESSED, decide, note, renew, settle
 from core.switching.table import SERVING
@@ -26,7 +49,7 @@ from core.switching.unease import calm_down, notice
 from core.telling import tell_check, tell_pods, tell_silence
 from core.world import ClusterPlan
 
-Input: TypeAlias = Result | SourceStatus | Tick | Order | Published | CleanAnswer | Reload
+Input: TypeAlias = Result | Renewal | SourceStatus | Tick | Order | Published | CleanAnswer | Reload
 NOBODY = ClusterState()
 GROW_OLD_EVERY = 0.5
 CANARIES_QUIET = 0.8
@@ -39,6 +62,8 @@ def step(state: State, given: Input, now: float) -> tuple[State, tuple[Effect, .
     match given:
         case Evidence() | Silence():
             state = _on_result(state, given, journal)
+        case Renewal():
+            state = _on_renewal(state, given)
         case SourceStatus():
             state = _on_status(state, given)
         case Tick():
@@ -69,11 +94,21 @@ def _on_result(state: State, result: Result, journal: Journal) -> State:
     told = tell_pods(before.pods, after.pods, journal)
     if not told and was.verdict is found.verdict is Verdict.OK and was.outcome is found.outcome is Outcome.GOOD:
         return state  # well as before: it is so with nearly every result
+    if not state.round_over and found.verdict is not Verdict.FAIL and not told:
+        return replace(state, unread=state.unread | {name})
     assessments = state.assessments
     state = _reassess(state, name, journal)
     if state.assessments is assessments:
         return notice(state, name, journal)
     return decide(state, _domains(state, (name,)), journal)
+
+
+def _on_renewal(state: State, renewal: Renewal) -> State:
+    by_cluster: dict[str, list[Evidence]] = {}
+    for result in renewal.results:
+        by_cluster.setdefault(result.check.cluster, []).append(result)
+    clusters = {name: refresh(state.clusters.get(name, NOBODY), results) for name, results in by_cluster.items()}
+    return replace(state, clusters={**state.clusters, **{n: c for n, c in clusters.items() if n in state.clusters}})
 
 
 def _on_status(state: State, status: SourceStatus) -> State:
@@ -90,7 +125,9 @@ def _on_tick(state: State, tick: Tick, journal: Journal) -> State:
     state = calm_down(expire(state, journal), journal)
     state, changed = _listen(state, tick, journal)
     if not state.round_over:
-        state = _end_round(state, journal)
+        for name in sorted(state.unread):
+            state = _reassess(state, name, journal)
+        state = _end_round(replace(state, unread=frozenset()) if state.unread else state, journal)
         if not state.round_over:
             return state
     state = _suspect(state, tick, journal)
@@ -105,21 +142,25 @@ def _on_tick(state: State, tick: Tick, journal: Journal) -> State:
 
 
 def _listen(state: State, tick: Tick, journal: Journal) -> tuple[State, list[str]]:
-    clusters = dict(state.clusters)
+    """Most clusters are calm and were heard lately: those are passed over."""
+    late = {source.cluster for source in tick.late(soonest(state.world)) if source.kind is not SourceKind.DATABASE}
     old = state.round_over and journal.now - state.old_at >= GROW_OLD_EVERY
-    changed = []
+    new, changed = {}, []
     for name, plan in state.world.clusters.items():
-        before = clusters.get(name, NOBODY)
-        after = listen(state.world, plan, before, tick.gaps, journal.now)
-        if old:
+        before = after = state.clusters.get(name, NOBODY)
+        if name in late or before is NOBODY or not is_calm(before):
+            after = listen(state.world, plan, before, tick.gaps, journal.now)
+        if old and journal.now >= after.ages_at:
             after = grow_old(state.world, after, journal.now)
             after = _forget(state, after, journal)
         if after is not before:
-            clusters[name] = after
+            new[name] = after
             if not heard_alike(before, after):
                 changed.append(name)
                 tell_silence(before, after, journal)
-    state = replace(state, clusters=clusters, old_at=journal.now if old else state.old_at)
+    if new or old:
+        clusters = {**state.clusters, **new} if new else state.clusters
+        state = replace(state, clusters=clusters, old_at=journal.now if old else state.old_at)
     for name in changed:
         state = _reassess(state, name, journal)
     return state, changed
@@ -130,7 +171,11 @@ def _forget(state: State, cluster: ClusterState, journal: Journal) -> ClusterSta
     gone = forgotten(state.world, cluster, journal.now, state.round_ends)
     for check in gone:
         journal.save(f"check/{check}", None)
-    return replace(cluster, checks={c: s for c, s in cluster.checks.items() if c not in gone}) if gone else cluster
+    if not gone:
+        return cluster
+    checks = {check: found for check, found in cluster.checks.items() if check not in gone}
+    settled = {check: last for check, last in cluster.settled.items() if check not in gone}
+    return replace(cluster, checks=checks, settled=settled)
 
 
 def _end_round(state: State, journal: Journal) -> State:
@@ -176,10 +221,15 @@ def _suspect(state: State, tick: Tick, journal: Journal) -> State:
     """Whether silence is our own fault (spec S28)."""
     silent = {}
     for name, plan in state.world.clusters.items():
-        causes = [c.fault_at for c in state.assessments.get(name, UNASSESSED).causes if c.rule == SILENCE]
-        fallen = fell_silent(plan, state.clusters.get(name, NOBODY), journal.now)
+        found, assessment = state.clusters.get(name, NOBODY), state.assessments.get(name, UNASSESSED)
+        if not found.quiet and not assessment.causes:
+            continue
+        causes = [cause.fault_at for cause in assessment.causes if cause.rule == SILENCE]
+        fallen = fell_silent(plan, found, journal.now)
         if fallen is not None or causes:
             silent[name] = min([*causes, *_erased_by_silence(state, plan)], default=fallen or journal.now)
+    if not silent and not state.suspicion:
+        return state
     settings = state.world.settings
     grace = settings.ssh.connect_timeout + settings.ssh.backoff_limit
     share = settings.safety.suspicion_share
@@ -303,6 +353,7 @@ def _on_reload(state: State, reload: Reload, journal: Journal) -> State:
         overrides=overrides,
         assessments=assessments,
         cached=cached,
+        unread=frozenset(),
         uneasy={name: until for name, until in state.uneasy.items() if name in clusters},
     )
     for name in clusters:
@@ -323,6 +374,8 @@ def _fitted(found: ClusterState, plan: ClusterPlan) -> ClusterState:
         waiting=frozenset(sources),  # until the next tick tells
         quiet={source: since for source, since in found.quiet.items() if source in sources},
         unknown=found.unknown & sources,
+        settled={},  # other rules may hold: all is looked at anew
+        ages_at=0.0,
     )
 
 

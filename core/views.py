@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core.detection.external import SILENCE, Assessment
-from core.detection.hysteresis import CheckState, Outcome
 from core.detection.internal import ClusterState
-from core.detection.pods import PodState
+from core.kept_views import NOTHING, Kept, bad
 from core.latency import Latency
 from core.model import (
-    INTERNAL_KINDS,
     Action,
     Cause,
-    CheckId,
     EventName,
-    Kind,
     Override,
     Phase,
     SourceId,
@@ -25,11 +21,8 @@ from core.model import (
 )
 from core.snapshot import (
     AppView,
-    CheckView,
     ClusterView,
     Membership,
-    PodView,
-    SourceView,
     WhyStep,
 )
 from core.snapshot import (
@@ -39,9 +32,8 @@ from core.state import State
 from core.switching.standing import Standing
 from core.switching.switcher import UNASSESSED
 from core.switching.table import SERVING
-from core.world import ClusterPlan, matches
+from core.world import ClusterPlan
 
-NOTHING = ClusterState()
 _PHASE_OF = {Word.ERASED: Phase.ERASED, Word.RECOVERING: Phase.RECOVERING, Word.RAMPING: Phase.RAMPING}
 _OUT = {Action.DRAIN: Word.DRAINED, Action.ERASE: Word.HELD_OUT}
 
@@ -57,9 +49,23 @@ class Heard:
     latencies: Mapping[str, Latency] = field(default_factory=dict)
 
 
-def clusters(state: State, heard: Heard) -> tuple[ClusterView, ...]:
-    """Every cluster, in the order of the settings."""
-    return tuple(_cluster(state, plan, heard) for plan in state.world.clusters.values())
+class Views:
+    """The views of the clusters; those of sources and pods are kept until they change."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Kept] = {}
+
+    def clusters(self, state: State, heard: Heard) -> tuple[ClusterView, ...]:
+        """Every cluster, in the order of the settings."""
+        self._kept = {name: self._looked(state, name, plan) for name, plan in state.world.clusters.items()}
+        return tuple(_cluster(state, kept, heard) for kept in self._kept.values())
+
+    def _looked(self, state: State, name: str, plan: ClusterPlan) -> Kept:
+        kept = self._kept.get(name)
+        if kept is None or kept.plan is not plan:
+            kept = Kept(plan, state.world)
+        kept.look(state.clusters.get(name, NOTHING))
+        return kept
 
 
 def apps(state: State, heard: Heard) -> tuple[AppView, ...]:
@@ -116,46 +122,40 @@ def _why(state: State, domain: str, cluster: str, share: int) -> str:
     return "serving"
 
 
-def _cluster(state: State, plan: ClusterPlan, heard: Heard) -> ClusterView:
+def _cluster(state: State, kept: Kept, heard: Heard) -> ClusterView:
+    plan, found = kept.plan, kept.found
     name = plan.cluster.name
-    found = state.clusters.get(name, NOTHING)
     assessment = state.assessments.get(name, UNASSESSED)
     members = tuple(membership(state, app.domain, name, heard) for app in plan.apps)
     standings = [state.standings.get((app.domain, name), SERVING) for app in plan.apps]
     override = state.overrides.get(name)
-    word = _word(state, plan, found, assessment, members, standings)
+    word = _word(state, kept, assessment, members, standings)
     causes = (*assessment.causes, *assessment.apps.values())
-    internal = [check for check in found.checks.items() if check[0].kind in INTERNAL_KINDS]
-    external = [check for check in found.checks.items() if check[0].kind is Kind.CONFIRM]
-    pod_checks = [pod.check for pod in found.pods.values()]
-    by_source: dict[SourceId, list[tuple[CheckId, CheckState]]] = {}
-    for check, state_of_check in found.checks.items():
-        by_source.setdefault(check.source, []).append((check, state_of_check))
     latency = heard.latencies.get(name)
     p50, p95 = latency.quantiles() if latency else (None, None)
     recovering = [s.due for s in standings if s.phase is Phase.RECOVERING]
     return ClusterView(
         name=name,
         state=word,
-        cause=_cause(word, override, assessment, standings, found),
+        cause=_cause(word, override, assessment, kept),
         since=_since(word, override, standings, found, causes) or heard.since,
         revision=state.revisions.get(name, 0),
         addresses=plan.cluster.places,
         tags=plan.cluster.tags,
         internal=assessment.internal,
-        internal_bad=_bad([check for _, check in internal] + pod_checks),
-        internal_total=len(internal) + len(pod_checks),
+        internal_bad=bad(kept.internal) + len(kept.bad_pods),
+        internal_total=len(kept.internal) + len(kept.pods),
         external=assessment.external,
-        external_bad=_bad(check for _, check in external),
+        external_bad=bad(kept.external),
         external_total=1 if plan.router else 0,
-        fails=_fails(found),
+        fails=kept.fails(),
         override=override,
         safe_at=_safe_at(state, plan, override, standings, members),
         recovers_at=max(recovering, default=None),
         flaps=max((standing.flaps for standing in standings), default=0),
         memberships=members,
-        sources=tuple(_source(found, source, by_source.get(source, []), heard) for source in plan.sources),
-        pods=tuple(_pod(state, plan, pod) for pod in found.pods.values()),
+        sources=tuple(kept.source(source, heard.at.get(source, 0.0)) for source in plan.sources),
+        pods=kept.pods,
         why=_why_chain(state, name, assessment, members, heard),
         p50=p50,
         p95=p95,
@@ -164,13 +164,9 @@ def _cluster(state: State, plan: ClusterPlan, heard: Heard) -> ClusterView:
 
 
 def _word(
-    state: State,
-    plan: ClusterPlan,
-    found: ClusterState,
-    assessment: Assessment,
-    members: tuple[Membership, ...],
-    standings: list[Standing],
+    state: State, kept: Kept, assessment: Assessment, members: tuple[Membership, ...], standings: list[Standing]
 ) -> Word:
+    plan, found = kept.plan, kept.found
     override = state.overrides.get(plan.cluster.name)
     phases = {standing.phase for standing in standings}
     if override:
@@ -185,19 +181,12 @@ def _word(
     if found.unknown and len(found.unknown) == sum(s.kind is not SourceKind.DATABASE for s in plan.sources):
         return Word.SILENT
     verdicts = {assessment.internal, assessment.external if plan.router else Verdict.OK}
-    bad_pods = any(pod.check.verdict is not Verdict.OK for pod in found.pods.values())
-    if (Verdict.UNKNOWN in verdicts and plan.sources) or bad_pods:
+    if (Verdict.UNKNOWN in verdicts and plan.sources) or kept.bad_pods:
         return Word.DEGRADED
     return Word.OK
 
 
-def _cause(
-    word: Word,
-    override: Override | None,
-    assessment: Assessment,
-    standings: list[Standing],
-    found: ClusterState,
-) -> str:
+def _cause(word: Word, override: Override | None, assessment: Assessment, kept: Kept) -> str:
     if override:
         return f"{override.action} by {override.who}" + (f": {override.why}" if override.why else "")
     causes = (*assessment.causes, *assessment.apps.values())
@@ -206,10 +195,10 @@ def _cause(
         return f"{cause.where}: {cause.said}"
     if word in {Word.RECOVERING, Word.RAMPING}:
         return "well again"
-    if found.unknown:
-        return "silent: " + ", ".join(sorted(source.name for source in found.unknown))
-    unclear = [f"{check}: {state.said}" for check, state in found.checks.items() if state.verdict is Verdict.UNKNOWN]
-    bad_pods = [pod.check.said for pod in found.pods.values() if pod.check.verdict is Verdict.FAIL]
+    if kept.found.unknown:
+        return "silent: " + ", ".join(sorted(source.name for source in kept.found.unknown))
+    unclear = [f"{check}: {state.said}" for check, state in kept.checks() if state.verdict is Verdict.UNKNOWN]
+    bad_pods = [pod.check.said for pod in kept.bad_pods if pod.check.verdict is Verdict.FAIL]
     return next(iter([*bad_pods, *unclear]), "")
 
 
@@ -226,20 +215,6 @@ def _since(
     return max((standing.since for standing in standings if phase in {None, standing.phase}), default=0.0)
 
 
-def _bad(checks: Iterable[CheckState]) -> int:
-    return sum(check.verdict is not Verdict.OK for check in checks)
-
-
-def _fails(found: ClusterState) -> int:
-    """The longest run of results that are not good and have not flipped a verdict yet."""
-    runs = [
-        check.run
-        for check in found.checks.values()
-        if check.outcome in {Outcome.BAD, Outcome.SILENT} and check.verdict is Verdict.OK
-    ]
-    return max(runs, default=0)
-
-
 def _safe_at(
     state: State,
     plan: ClusterPlan,
@@ -252,49 +227,6 @@ def _safe_at(
         return None
     since = override.since if override else max(standing.since for standing in standings)
     return max(state.cached.get((member.domain, member.cluster), since) for member in members)
-
-
-def _source(found: ClusterState, source: SourceId, known: list[tuple[CheckId, CheckState]], heard: Heard) -> SourceView:
-    status = found.status.get(source)
-    silent = source in found.unknown
-    checks = tuple(
-        _check(check, state, silent)
-        for check, state in sorted(known, key=lambda pair: (pair[0].kind, pair[0].name))
-        if check.kind is not Kind.WATCH
-    )
-    watch = found.checks.get(CheckId(source, Kind.WATCH))
-    verdicts = {check.verdict for check in checks}
-    verdict = next((v for v in (Verdict.FAIL, Verdict.UNKNOWN, Verdict.OK) if v in verdicts), Verdict.UNKNOWN)
-    detail = status.detail if status else ""
-    if silent and watch and watch.outcome is Outcome.SILENT:
-        detail = watch.said
-    return SourceView(
-        source.name,
-        source.kind,
-        Verdict.UNKNOWN if silent and verdict is Verdict.OK else verdict,
-        heard.at.get(source, 0.0),
-        status.mode if status else "",
-        detail,
-        status.event_driven if status else (),
-        checks,
-        status.tick if status else None,
-        status.periods if status else (),
-        status.late if status else None,
-        status.cost if status else None,
-    )
-
-
-def _check(check: CheckId, state: CheckState, silent: bool) -> CheckView:
-    verdict = Verdict.UNKNOWN if silent and state.verdict is Verdict.OK else state.verdict
-    return CheckView(check.kind, check.name, verdict, state.said, state.at, state.took, state.since, state.run)
-
-
-def _pod(state: State, plan: ClusterPlan, pod: PodState) -> PodView:
-    names = tuple(
-        app.domain for app in plan.apps if any(matches(rule, pod.pod) for rule in state.world.rules[app.domain])
-    )
-    weight = 0 if pod.check.verdict is Verdict.FAIL else 100
-    return PodView(pod.pod, pod.node.name, names, pod.check.verdict, weight, pod.check.said, pod.check.since)
 
 
 def _why_chain(

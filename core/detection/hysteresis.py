@@ -88,6 +88,23 @@ def absorb(state: CheckState, result: Result, fall: int, rise: int) -> CheckStat
     )
 
 
+def renewed(state: CheckState, result: Evidence) -> CheckState:
+    """The state after one more good result of a check that is well: only its times are new."""
+    return CheckState(
+        state.verdict,
+        state.since,
+        state.outcome,
+        state.run + 1,
+        state.run_since,
+        state.said,
+        result.at,
+        result.took,
+        well_at=result.at,
+        fault_at=state.fault_at,
+        fault_said=state.fault_said,
+    )
+
+
 def age(state: CheckState, now: float, deadline: float, stale_after: float) -> CheckState:
     """UNKNOWN once silence has lasted ``deadline`` seconds, or no result at all has come for ``stale_after``."""
     if state.verdict is not Verdict.OK:
@@ -98,3 +115,9 @@ def age(state: CheckState, now: float, deadline: float, stale_after: float) -> C
         said = f"no result for {now - state.at:.1f} s (before: {state.said})"
         return replace(state, verdict=Verdict.UNKNOWN, since=now, outcome=Outcome.SILENT, said=said)
     return state
+
+
+def ages_at(state: CheckState, deadline: float, stale_after: float) -> float:
+    """The instant before which :func:`age` changes nothing, whatever the verdict is."""
+    stale_at = state.at + stale_after
+    return min(stale_at, state.run_since + deadline) if state.outcome is Outcome.SILENT else stale_at

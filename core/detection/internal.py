@@ -6,22 +6,26 @@ cluster is abnormal.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from core.detection.hysteresis import CheckState, Outcome, absorb, age
+from core.detection.hysteresis import CheckState, Outcome, absorb, age, ages_at, renewed
 from core.detection.pods import PodKey, Pods, PodState, absorb_reports
 from core.detection.rhythm import Rhythm
 from core.model import CheckId, Evidence, Kind, Result, Silence, SourceId, SourceStatus, Verdict
 from core.settings import PodRule
 from core.world import World
 
+ALIKE = 0.01
+"""Seconds by which a router's answer time may differ and be the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterState:
     """What is known of one cluster. ``waiting``: nothing is known of it yet; ``quiet``: no line for a few ticks, and since
     when; ``unknown``: quiet for the deadline; ``overdue``: its router is silent even for one that is silent alone.
-    ``rhythms``: the history of those that had gaps."""
+    ``rhythms``: the history of those that had gaps. ``settled``: of the checks that are well in all they speak for, the newest
+    result that was looked at; ``ages_at``: no check grows old before."""
 
     checks: Mapping[CheckId, CheckState] = field(default_factory=dict)
     pods: Mapping[PodKey, PodState] = field(default_factory=dict)
@@ -32,6 +36,8 @@ class ClusterState:
     unknown: frozenset[SourceId] = field(default_factory=frozenset)
     overdue: bool = False
     rhythms: Mapping[SourceId, Rhythm] = field(default_factory=dict)
+    settled: Mapping[CheckId, Evidence] = field(default_factory=dict)
+    ages_at: float = 0.0
 
 
 def take(world: World, state: ClusterState, result: Result) -> ClusterState:
@@ -52,7 +58,47 @@ def take(world: World, state: ClusterState, result: Result) -> ClusterState:
     if isinstance(result, Evidence) and check.kind is Kind.CONTAINERS and result.healthy:
         rules = _rules(world, check.cluster)
         pods = absorb_reports(pods, result, rules, fall, rise)
-    return replace(state, checks={**state.checks, check: after}, answered=answered, pods=pods)
+    return replace(
+        state,
+        checks={**state.checks, check: after},
+        answered=answered,
+        pods=pods,
+        settled=_settled(state, result, after, pods),
+        ages_at=state.ages_at if after.outcome is Outcome.GOOD and before.at else 0.0,
+    )
+
+
+def _settled(
+    state: ClusterState, result: Result, after: CheckState, pods: Mapping[PodKey, PodState]
+) -> Mapping[CheckId, Evidence]:
+    check = result.check
+    well = isinstance(result, Evidence) and _is_well(after)
+    if well and check.kind is Kind.CONTAINERS:
+        well = all(_is_well(pod.check) for key, pod in pods.items() if key[0] == check.source)
+    if well and isinstance(result, Evidence):
+        return {**state.settled, check: result}
+    return {c: known for c, known in state.settled.items() if c != check} if check in state.settled else state.settled
+
+
+def _is_well(found: CheckState) -> bool:
+    return found.verdict is Verdict.OK and found.outcome is Outcome.GOOD
+
+
+def is_known(state: ClusterState, result: Result) -> bool:
+    """Whether a result tells nothing but that all is as it was: it is well, and says what the last one said."""
+    if not isinstance(result, Evidence) or not result.healthy:
+        return False
+    last = state.settled.get(result.check)
+    if last is None or last.said != result.said or last.pods != result.pods:
+        return False
+    # A router may be silent for as long as its answers take: that is looked at.
+    return result.check.kind is not Kind.CONFIRM or abs(last.took - result.took) < ALIKE
+
+
+def refresh(state: ClusterState, results: Iterable[Evidence]) -> ClusterState:
+    """The cluster's state after results that were known; those that no longer are (a check grew old meanwhile) tell nothing."""
+    new = {r.check: renewed(state.checks[r.check], r) for r in results if is_known(state, r)}
+    return replace(state, checks={**state.checks, **new}) if new else state
 
 
 def _unless_never_well(result: Result, before: CheckState) -> Result:
@@ -65,16 +111,21 @@ def _unless_never_well(result: Result, before: CheckState) -> Result:
 
 def grow_old(world: World, state: ClusterState, now: float) -> ClusterState:
     """Checks whose silence has lasted the deadline, or that no longer report, become UNKNOWN."""
-    detection = world.settings.detection
-    stale_after = _stale_after(world)
+    deadline, stale_after = world.settings.detection.silence.deadline, _stale_after(world)
     changed = {}
     for check, before in state.checks.items():
         if check.kind is Kind.CONFIRM or before.verdict is not Verdict.OK or check.kind is Kind.WATCH:
             continue
-        after = age(before, now, detection.silence.deadline, stale_after)
+        after = age(before, now, deadline, stale_after)
         if after is not before:
             changed[check] = after
-    return replace(state, checks={**state.checks, **changed}) if changed else state
+    asked = (found for check, found in state.checks.items() if check.kind is not Kind.WATCH)
+    return replace(
+        state,
+        checks={**state.checks, **changed} if changed else state.checks,
+        settled={c: last for c, last in state.settled.items() if c not in changed} if changed else state.settled,
+        ages_at=min((ages_at(found, deadline, stale_after) for found in asked), default=now + stale_after),
+    )
 
 
 def forgotten(world: World, state: ClusterState, now: float, since: float) -> list[CheckId]:

@@ -24,13 +24,26 @@ from core.world import ClusterPlan, World
 _STEADY = Rhythm()
 
 
+def soonest(world: World) -> float:
+    """Seconds after which a source may be quiet at the soonest; whoever was heard since is not looked at."""
+    detection = world.settings.detection
+    return 2 * min(detection.tick, detection.tick_sh, detection.poll)
+
+
+def is_calm(state: ClusterState) -> bool:
+    """Whether :func:`listen` changes nothing while each source of the cluster was heard lately."""
+    if state.waiting or state.quiet or state.unknown or state.overdue:
+        return False
+    return not state.rhythms or not any(rhythm.gap for rhythm in state.rhythms.values())
+
+
 def listen(
     world: World, plan: ClusterPlan, state: ClusterState, gaps: Mapping[SourceId, float], now: float
 ) -> ClusterState:
     """The cluster's state with who is waiting, quiet and unknown now; the same object when nothing changed."""
     detection = world.settings.detection
     deadline = detection.silence.deadline
-    nobody = 2 * min(detection.tick, detection.tick_sh, detection.poll)  # is quiet as soon as this
+    nobody = soonest(world)
     waiting, quiet, unknown, overdue = set(), {}, set(), False
     rhythms = dict(state.rhythms)
     for source in plan.expected:
@@ -64,8 +77,8 @@ def listen(
 
 
 def heard_alike(before: ClusterState, after: ClusterState) -> bool:
-    """Whether two states of a cluster differ in nothing but the history of its gaps."""
-    return before is after or replace(before, rhythms=after.rhythms) == after
+    """Whether two states of a cluster differ in nothing but the history of its gaps, and when to look at it again."""
+    return before is after or replace(before, rhythms=after.rhythms, ages_at=after.ages_at) == after
 
 
 def tried_again(plan: ClusterPlan, state: ClusterState, since: float) -> bool:

@@ -138,7 +138,7 @@ class Link:
             return True
         if self._watch:
             self._watch.on(frame, now)
-            return True
+            return frame.op not in "oc"
         if frame.op == "s" and not self.shell and frame.data in (b"bash", b"sh"):
             self.shell = frame.data.decode()
             self._out.append(script(self.shell, self._token, self._detection))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from random import Random
 
 from core.clock import Clock
@@ -94,7 +95,7 @@ class Session:
             self._detection,
             self._clock,
             token,
-            heard=lambda at: self._sink.heard(self._source, at),
+            heard=partial(self._sink.heard, self._source),
             report=self._sink.result,
             changed=lambda: self._watching(link),
         )

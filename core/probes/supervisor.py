@@ -39,12 +39,20 @@ class _Worker:
 
 
 class Probes:
-    """Every probe of the settings. ConfigError, also from :meth:`replace`, when keys, hosts or checks cannot be used."""
+    """Every probe of the settings. ConfigError, also from :meth:`replace`, when keys, hosts or checks cannot be used.
+
+    ``reach`` connects to nodes and machines where that shall be done in another way than the settings say."""
 
     def __init__(
-        self, settings: Settings, sink: ProbeSink, clock: Clock, *, random: randomness.Random | None = None
+        self,
+        settings: Settings,
+        sink: ProbeSink,
+        clock: Clock,
+        *,
+        random: randomness.Random | None = None,
+        reach: Callable[[SourceId], Awaitable[Transport]] | None = None,
     ) -> None:
-        self._sink, self._clock = sink, clock
+        self._sink, self._clock, self._reach = sink, clock, reach
         self._random = random or randomness.Random()  # noqa: S311 - spreads attempts in time, protects nothing
         self._settings = settings
         self._ssh = _ssh(settings)
@@ -157,6 +165,8 @@ class Probes:
         target = None if place.local else Target.parse(place.ssh, settings.ssh.user)
 
         async def connect() -> Transport:
+            if self._reach:
+                return await self._reach(source)
             if target is None:
                 return LocalTransport()
             assert self._ssh is not None

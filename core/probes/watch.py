@@ -28,6 +28,7 @@ OUTPUT_LIMIT = 1 << 20
 """Octets of a command's output that are read; what comes after is cut off."""
 _SENTINELS = 1000  # at most so many for a check
 _KILL_AFTER = 1.0
+_ALONG = 0.1  # share of its interval by which a check is asked sooner, along with one that is due
 _REARM_FIRST = 0.05
 _SIGN_HOLDS = 1.0
 _STREAM_RETRY, _STREAM_RETRY_LIMIT = 1.0, 60.0
@@ -84,6 +85,7 @@ class _Slot:
     paid_until: float = 0.0  # what signed runs took, stretched to their share of the time
     answered: bool = False
     listing: Output | None = None
+    seen: Output | None = None  # the output that is armed by: the same once more arms nothing else
     armed: frozenset[int] = frozenset()
     dead: set[int] = field(default_factory=set)  # told dead, still listed
     rearm_at: float | None = None
@@ -190,8 +192,9 @@ class Watch:
         self._pay(slot, now, took)
         if slot.again:
             self._ask(slot, now)
-        if not self._sentinels:
+        if not self._sentinels or (output is slot.seen and not slot.dead):
             return
+        slot.seen = None
         if find := slot.check.pids_command(output):
             slot.listing = output
             self._send(f"c {slot.pids.number} {_escaped(find)}")
@@ -211,6 +214,8 @@ class Watch:
             slot.rearms += 1
         else:
             slot.rearm_at, slot.rearms = None, 0
+        if pids is None and not slot.dead:
+            slot.seen = output
         self._arm(slot, frozenset(found[:_SENTINELS]) - slot.dead)
 
     def _arm(self, slot: _Slot, pids: frozenset[int]) -> None:
@@ -223,6 +228,9 @@ class Watch:
     def due(self, now: float) -> float:
         """Does what is due at ``now`` and returns the instant at which to be called next."""
         instants: list[float] = []
+        idle = [slot for slot in self._slots if slot.main.asked_at is None]
+        # What is due soon is asked along: one packet each way, and one start of it all on the node.
+        ahead = _ALONG if any(now >= slot.due for slot in idle) else 0.0
         for slot in self._slots:
             self._deadlines(slot, now)
             if slot.rearm_at is not None and now >= slot.rearm_at:
@@ -234,7 +242,7 @@ class Watch:
             if slot.stream_at is not None and now >= slot.stream_at:
                 self._stream(slot, now)
                 self._sign(slot, now, ask=True)  # what happened in between was not heard
-            if slot.main.asked_at is None and now >= slot.due:
+            if slot.main.asked_at is None and now >= slot.due - ahead * slot.check.interval:
                 self._ask(slot, now)
             waits = [slot.rearm_at, slot.event_at, slot.stream_at, *slot.main.instants(), *slot.pids.instants()]
             if slot.main.asked_at is None:

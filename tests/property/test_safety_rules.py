@@ -54,8 +54,8 @@ def _play(run: Run, what: str, cluster: str, where: str) -> None:
         run.feed(Order(action, (cluster,), "alice", force=what == "force"))
 
 
-def _new_run() -> Run:
-    run = Run(Settings(**BASE))
+def _new_run(*, together: bool = False) -> Run:
+    run = Run(Settings(**BASE), together=together)
     run.advance(run.now + 0.5)
     return run
 
@@ -120,3 +120,21 @@ def test_a_restart_at_any_point_changes_no_answer(events: list[tuple[float, tupl
         assert run.state.table.serial > table.serial
         assert run.state.overrides == overrides
         assert run.state.frozen == frozen
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(timeline)
+def test_what_is_kept_together_decides_as_each_result_by_itself(
+    events: list[tuple[float, tuple[str, str, str]]],
+) -> None:
+    runs = [_new_run(), _new_run(together=True)]
+    for wait, (what, cluster, where) in events:
+        for run in runs:
+            _play(run, what, cluster, where)
+            run.advance(run.now + wait)
+        one, other = (run.state for run in runs)
+        assert dict(one.table.apps) == dict(other.table.apps)
+        assert one.standings == other.standings
+        assert one.assessments == other.assessments
+        told = [[(event.name, event.at, event.cluster, event.evidence) for event in run.history] for run in runs]
+        assert told[0] == told[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.detection.internal import is_known
 from core.model import (
     CheckId,
     Event,
@@ -18,7 +19,7 @@ from core.model import (
 from core.records import RecordTable
 from core.restore import encode, restore
 from core.settings import Settings
-from core.state import CleanAnswer, Emit, Publish, Published, Reload, Reply, Save, State, Tick
+from core.state import CleanAnswer, Emit, Gaps, Publish, Published, Reload, Renewal, Reply, Save, State, Tick
 from core.step import Input, step
 from core.world import World, build
 
@@ -57,6 +58,9 @@ class Run:
     flickers: dict[str, tuple[float, float]] = field(default_factory=dict)
     canaries: bool = False
     reply: Reply | None = None
+    together: bool = False
+    """Whether results that say what is known are kept together, and gaps worked out when they are asked for, as the engine does."""
+    known: dict[CheckId, Evidence] = field(default_factory=dict)
     answered: RecordTable = field(init=False)
 
     def __post_init__(self) -> None:
@@ -93,6 +97,11 @@ class Run:
     def feed(self, given: Input) -> None:
         if isinstance(given, Evidence | Silence):
             self.heard.setdefault(given.check.source, self.listened)
+            here = self.state.clusters.get(given.check.cluster)
+            if self.together and here and isinstance(given, Evidence) and is_known(here, given):
+                self.known[given.check] = given
+                return
+            self.known.pop(given.check, None)
         self.state, effects = step(self.state, given, self.now)
         for effect in effects:
             match effect:
@@ -158,6 +167,7 @@ class Run:
             self.listened += TICK
             for source in {check.source for check in self.truth}:
                 if self.beats(source):
+                    self.heard.pop(source, None)
                     self.heard[source] = self.listened
             if self.canaries:
                 self.heard |= dict.fromkeys(self.world.canaries, self.listened)
@@ -166,7 +176,12 @@ class Run:
                 self.reported = self.now
                 for check in self.truth:
                     self.report(check)
-            self.feed(Tick({source: self.listened - at for source, at in self.heard.items()}))
+            if self.together:
+                known, self.known = self.known, {}
+                self.feed(Renewal(tuple(known.values())))
+                self.feed(Tick(Gaps(dict(self.heard), self.listened)))
+            else:
+                self.feed(Tick({source: self.listened - at for source, at in self.heard.items()}))
 
     def changed(self, check: CheckId, outcome: str, said: str) -> None:
         self.truth[check] = Truth(outcome, said or "fine")

@@ -26,7 +26,7 @@ def run() -> Run:
 
 
 def seen(run: Run, name: str) -> ClusterView:
-    return next(view for view in views.clusters(run.state, views.Heard()) if view.name == name)
+    return next(view for view in views.Views().clusters(run.state, views.Heard()) if view.name == name)
 
 
 def test_a_well_cluster_is_ok_and_in_dns(run: Run) -> None:
