@@ -8,7 +8,7 @@ COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --gen
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test lint bench bench-failover bench-idle bench-console bench-dns bench-secondaries bench-network bench-jitter soak soak-loss pictures lock clean
+.PHONY: demo test lint bench bench-failover bench-idle bench-console bench-dns bench-secondaries bench-network bench-jitter soak soak-loss bed-up bed-down test-bed bench-bed pictures lock clean
 
 demo: .venv/.runtime
 	@$(BIN)/pointsman demo $(ARGS)
@@ -52,6 +52,22 @@ soak-loss: .venv/.dev
 
 bench-jitter: .venv/.dev
 	$(BIN)/python -m bench.jitter $(ARGS)
+
+# A bed of real clusters (docs/bed.md): takes root, and on Debian 12 installs what it needs.
+bed-up: .venv/.dev
+	tests/bed/install.sh
+	$(BIN)/python -m tests.bed up $(ARGS)
+
+bed-down:
+	$(BIN)/python -m tests.bed down $(ARGS)
+
+test-bed: .venv/.dev
+	tests/bed/install.sh
+	POINTSMAN_BED=1 $(BIN)/python -m pytest tests/bed $(ARGS)
+
+bench-bed: .venv/.dev
+	tests/bed/install.sh
+	$(BIN)/python -m bench.bed $(ARGS)
 
 # docs/console.svg and docs/incident.svg, from a demo of its own
 pictures: .venv/.dev

@@ -18,7 +18,7 @@ _PS_AUX = re.compile(
     r"^\S+\s+(\d{1,9})\s+[\d.]+\s+[\d.]+\s+\d+\s+\d+\s+\S+\s+\S+\s+\S+\s+\d+:\d+\s+(\S.*)$", re.MULTILINE
 )
 _NO_DAEMON = re.compile(
-    r"(?:pid|\.ctl|socket|connect).*(?:no such file or directory|connection refused)", re.IGNORECASE
+    r"(?:pid|\.ctl|socket|connect).*(?:no such file or directory|no such process|connection refused)", re.IGNORECASE
 )
 
 
