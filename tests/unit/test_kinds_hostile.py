@@ -18,7 +18,7 @@ CHECKS = [
     checks(runtime="podman")["containers"],
     machine("osaka-node1", "osaka node 2"),
 ]
-REAL = [path.read_text(encoding="utf-8") for path in sorted(FIXTURES.iterdir())]
+REAL = [path.read_text(encoding="utf-8") for path in sorted(FIXTURES.rglob("*.*"))]
 codes = st.sampled_from([0, 0, 0, 1, 2, 126, 127, 137, 255, None])
 texts = st.text(max_size=400)
 alphabet = '{}[]":,.*#-=|/ \t\n\r\x1b[0m\x00\u202e01azContainersnftable'
