@@ -8,7 +8,7 @@ COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --gen
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test lint bench bench-failover bench-idle bench-console bench-dns bench-secondaries bench-network bench-jitter soak soak-loss bed-up bed-down test-bed bench-bed pictures lock clean
+.PHONY: demo test lint bench bench-failover bench-idle bench-console bench-dns bench-secondaries bench-network bench-jitter bench-watch soak soak-loss bed-up bed-down test-bed bench-bed pictures lock clean
 
 demo: .venv/.runtime
 	@$(BIN)/pointsman demo $(ARGS)
@@ -49,6 +49,9 @@ bench-network: .venv/.dev
 
 soak-loss: .venv/.dev
 	$(BIN)/python -m bench.soak $(ARGS)
+
+bench-watch: .venv/.dev
+	$(BIN)/python -m bench.watch $(ARGS)
 
 bench-jitter: .venv/.dev
 	$(BIN)/python -m bench.jitter $(ARGS)

@@ -34,7 +34,7 @@ _SIGN_HOLDS = 1.0
 _STREAM_RETRY, _STREAM_RETRY_LIMIT = 1.0, 60.0
 _STREAM_PROVEN = 2.0  # a stream that lives so long is counted on
 _SIGNED_SHARE = 0.1
-_SIGNED_AHEAD = 5.0  # seconds of that time that may be used up at once
+_SIGNED_AHEAD = 5.0  # seconds of that time that may be used up at once, and for which an event waits at most
 _SIGNED_LEAST = 0.01  # seconds that a run counts for at least
 
 
@@ -297,7 +297,8 @@ class Watch:
 
     def _pay(self, slot: _Slot, now: float, took: float) -> None:
         if slot.run_sign is not None:
-            slot.paid_until = max(slot.paid_until, now) + max(took, _SIGNED_LEAST) / _SIGNED_SHARE
+            paid = max(slot.paid_until, now) + max(took, _SIGNED_LEAST) / _SIGNED_SHARE
+            slot.paid_until = min(paid, now + 2 * _SIGNED_AHEAD)
 
     def _stream(self, slot: _Slot, now: float) -> None:
         slot.stream_at, slot.stream_since = None, now

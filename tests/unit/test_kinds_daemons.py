@@ -117,6 +117,7 @@ def test_a_process_list_that_is_not_whole_is_unknown(output: Output) -> None:
             ),
             Verdict.FAIL,
         ),
+        (refused(1, 'ovs-appctl: cannot read pidfile "/run/ovs-vswitchd.pid" (No such process)'), Verdict.FAIL),
         (refused(1, 'ovs-appctl: cannot connect to "/run/ovs/ovs-vswitchd.1.ctl" (Connection refused)'), Verdict.FAIL),
         (refused(1, 'ovs-appctl: cannot read pidfile "/run/ovs-vswitchd.pid" (Permission denied)'), Verdict.UNKNOWN),
         (refused(2, "ovs-appctl: something else"), Verdict.UNKNOWN),

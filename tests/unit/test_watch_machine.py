@@ -299,7 +299,7 @@ def test_a_flood_of_events_is_answered_at_once_and_then_in_a_tenth_of_the_time()
 def test_an_event_that_has_to_wait_is_answered_and_a_dead_sentinel_does_not_wait() -> None:
     node = Played(Listing(events="monitor", interval=1000.0), bash=False)
     node.answers(0, "5", 0.0)
-    for now in (10.0, 11.0):
+    for now in (18.0, 19.0):
         node.say("d", 0, "5", now)
         node.begins(0, now)
         node.ends(0, "5", now + 1)

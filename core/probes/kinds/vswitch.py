@@ -17,6 +17,7 @@ _PS = re.compile(r"^\s*(\d{1,9})\s+(\S.*)$", re.MULTILINE)
 _PS_AUX = re.compile(
     r"^\S+\s+(\d{1,9})\s+[\d.]+\s+[\d.]+\s+\d+\s+\d+\s+\S+\s+\S+\s+\S+\s+\d+:\d+\s+(\S.*)$", re.MULTILINE
 )
+# "No such process": the file of a daemon's pid is there, and nobody holds its lock: it was killed.
 _NO_DAEMON = re.compile(
     r"(?:pid|\.ctl|socket|connect).*(?:no such file or directory|no such process|connection refused)", re.IGNORECASE
 )
