@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.chaos.mischief import AFTER, Books, Breaker, Killer, Operator
-from bench.chaos.process import Asker, Pointsman
+from bench.chaos.process import Asker, Pinger, Pointsman
 from bench.chaos.truth import RETURN, Judge
 from bench.failover import free_port, percentile
 from core.lab.client import LabClient
@@ -80,6 +80,14 @@ async def _soak(config: Path, port: int, pointsman: Pointsman, options: argparse
     books = Books(Judge(apps, clusters))
     asker = Asker(port, apps, names, PACE)
     asker.start()
+    routers = {view.name: view.router.removeprefix("http://") for view in await LabClient(config.parent).list()}
+    places = {name: (place.partition(":")[0], int(place.partition(":")[2])) for name, place in routers.items()}
+    loop = asyncio.get_running_loop()
+
+    def slow(cluster: str, at: float, until: float) -> None:
+        loop.call_soon_threadsafe(books.note, at, books.judge.router_slow, cluster, until)
+
+    Pinger(places, slow).start()
     dice = [random.Random(f"{options.seed}/{hand}") for hand in range(3)]
     breaker = Breaker(LabClient(config.parent), books, clusters, apps, dice[0])
     operator = Operator(pointsman, breaker, books, clusters, dice[1])
@@ -140,6 +148,7 @@ def _line(books: Books, asker: Asker, began: float, pointsman: Pointsman) -> dic
         "minutes": round((time.time() - began) / 60, 1),
         "answers": judge.answers,
         "unanswered_while_down": judge.excused,
+        "erased_while_the_machine_starved_a_router": judge.starved,
         "wrong": dict(Counter(wrong.rule for wrong in judge.wrongs)),
         "last_wrong": judge.wrongs[-1]._asdict() if judge.wrongs else None,
         "judged_by": dict(judge.rules),

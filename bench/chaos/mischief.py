@@ -181,6 +181,7 @@ class Operator:
             await self._switch(Action.THAW)
         for cluster in list(self._standing):
             await self._give(Action.RESTORE, cluster)
+        await self._client.close()
 
     async def _order(self) -> None:
         if self._standing and (len(self._standing) > 1 or self._dice.random() < 0.6):
@@ -206,7 +207,10 @@ class Operator:
             try:
                 await self._client.order(order)
             except CommandRefused as error:
-                if str(error).startswith(("carried out", "not carried out")):
+                if str(error).startswith("carried out, but"):  # not acknowledged: the disk is slow
+                    self._books.done["order not on disk in time"] += 1
+                    continue
+                if "defect" in str(error):
                     self._books.wrong("order_failed", "", str(error))
                 self._books.done[f"refused {order.action}"] += 1
                 return False
@@ -271,7 +275,7 @@ class Killer:
         began = time.time()
         await asyncio.to_thread(self._pointsman.end, number)
         if self._forget:
-            for file in self._forget.glob("*.sqlite*"):
+            for file in self._forget.glob("state.db*"):
                 file.unlink()
         await asyncio.to_thread(self._pointsman.start)
         self._books.slow.setdefault("kill to ready", []).append(time.time() - began)

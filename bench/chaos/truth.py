@@ -36,6 +36,8 @@ AFTER_START = 6.0
 """Seconds after a start in which the first round may still be under way (``safety.first_round`` and a moment)."""
 DEAF = 25.0
 """Seconds after a cut in which sessions may not be back (``ssh.connect_timeout``, ``ssh.backoff_limit`` and their jitter)."""
+STARVED = 5.0
+"""Seconds after a router was seen not to answer, though nobody broke it, in which its erase is told apart from wrong ones."""
 WHOLE = 60
 """Answers in a row with a cluster until it is wholly in: at a ramp's 75 % that is one chance in 30 million."""
 GONE = 100
@@ -100,6 +102,8 @@ class Cluster:
     since: float = 0.0
     """when anything of this last changed"""
     deaf_until: float = 0.0
+    slow_until: float = 0.0
+    """when its router, asked by the soak itself, was last seen not to answer in time"""
 
 
 class Judge:
@@ -110,6 +114,7 @@ class Judge:
         self.places = {(app, name): Place() for app in apps for name in self.clusters}
         self.answers = 0
         self.excused = 0
+        self.starved = 0
         self.wrongs: list[Wrong] = []
         self.clean: dict[str, list[float]] = defaultdict(list)
         self.returned: list[float] = []
@@ -220,6 +225,12 @@ class Judge:
 
     # --- what befalls pointsman ------------------------------------------------------------------------------------
 
+    def router_slow(self, at: float, name: str, until: float) -> None:
+        """Its router did not answer somebody else either, though nobody broke it: the machine has other work."""
+        del at
+        if not self._uplink:
+            self.clusters[name].slow_until = until
+
     def down(self, at: float) -> None:
         """From now on no answer is owed: killed, or stopped."""
         self._downs.append((at, float("inf")))
@@ -310,7 +321,9 @@ class Judge:
         if place.settled:
             self.rules["well and wholly in"] += 1
             if not held:
-                self._wrong("wrong_erase", answer, name, f"well for {answer.sent - cluster.since:.1f} s")
+                slow = answer.came - cluster.slow_until < STARVED
+                rule = "starved_router" if slow else "wrong_erase"
+                self._wrong(rule, answer, name, f"well for {answer.sent - cluster.since:.1f} s")
                 place.settled, place.streak = False, 0  # one wrong, not one for each answer; it has RETURN to mend
                 cluster.since = answer.came
             return
@@ -325,4 +338,7 @@ class Judge:
                 self.returned.append(answer.came - cluster.since)
 
     def _wrong(self, rule: str, answer: Answer, cluster: str, said: str) -> None:
+        if rule == "starved_router":
+            self.starved += 1
+            return
         self.wrongs.append(Wrong(rule, answer.came, answer.app, cluster, said))

@@ -186,3 +186,10 @@ def test_the_time_to_a_clean_answer_counts_from_the_fault(watched: Watched) -> N
     watched.answered(ALL - {"a"})
     [took] = watched.judge.clean["routes"]
     assert took == pytest.approx(watched.now - at)
+
+
+def test_an_erase_of_a_router_that_did_not_answer_anybody_is_told_apart(watched: Watched) -> None:
+    watched.judge.router_slow(watched.now, "a", watched.now + 1)
+    watched.wait(2)
+    watched.answered(ALL - {"a"})
+    assert (watched.rules, watched.judge.starved) == ([], 1)
