@@ -31,6 +31,7 @@ _LOUD = frozenset(
     {
         EventName.EXTERNAL_ANOMALY,
         EventName.ADDRESS_ERASED,
+        EventName.ERASE_HELD,
         EventName.FAIL_OPEN,
         EventName.SUSPECT_SELF,
         EventName.FROZEN,

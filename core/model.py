@@ -244,6 +244,7 @@ class EventName(StrEnum):
     INTERNAL_ANOMALY = "internal_anomaly"
     EXTERNAL_ANOMALY = "external_anomaly"
     SWITCH_ORDERED = "switch_ordered"
+    ERASE_HELD = "erase_held"
     ADDRESS_ERASED = "address_erased"
     FIRST_CLEAN_ANSWER = "first_clean_answer"
     ROUTER_STOPPED = "router_stopped"

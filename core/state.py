@@ -39,7 +39,8 @@ class State:
     orders already carried out, newest last. ``revisions`` grow with what an operator wants to have seen (spec S34).
     ``unread`` are the clusters that are to be assessed at the next tick: in the first round results are many, and decide nothing.
     ``uneasy`` are the clusters whose apps have a low TTL, and until when at least. ``cached`` is until when resolvers may hold
-    an address, by app and cluster, of those that have left an answer, or whose TTL was longer before.
+    an address, by app and cluster, of those that have left an answer, or whose TTL was longer before. ``held`` is until when an
+    erase is held by the velocity budget (:mod:`core.switching.velocity`).
     """
 
     world: World
@@ -53,6 +54,7 @@ class State:
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     uneasy: Mapping[str, float] = field(default_factory=dict)
     cached: Mapping[StandingKey, float] = field(default_factory=dict)
+    held: Mapping[StandingKey, float] = field(default_factory=dict)
     frozen: Freeze | None = None
     suspicion: Suspicion = NO_SUSPICION
     unread: frozenset[str] = frozenset()

@@ -138,7 +138,8 @@ def _on_tick(state: State, tick: Tick, journal: Journal) -> State:
         state = decide(state, state.world.apps, journal)
     elif changed:
         state = decide(state, _domains(state, changed), journal)
-    return state
+    over = {domain for (domain, _), until in state.held.items() if journal.now >= until}
+    return decide(state, over, journal) if over else state
 
 
 def _listen(state: State, tick: Tick, journal: Journal) -> tuple[State, list[str]]:

@@ -110,6 +110,7 @@ def _why(state: State, domain: str, cluster: str, share: int) -> str:
             if state.world.settings.safety.shadow
             else "held back: suspect self"
         )
+        holder = "held by the velocity budget" if (domain, cluster) in state.held else holder
         holder = "first round is not over" if not state.round_over else holder
         return f"{holder}, would be out: {cause.said}"
     if standing.phase is Phase.ERASED:

@@ -29,6 +29,7 @@ class _End(asyncio.Protocol):
         self._held: deque[tuple[float, bytes | None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._clogged = False
+        self._ended = False
         self.transport: asyncio.Transport | None = None
         self.peer: _End = self
 
@@ -88,6 +89,10 @@ class _End(asyncio.Protocol):
         else:
             with contextlib.suppress(OSError):
                 transport.write_eof()
+            self._ended = True
+            if self.peer._ended and self.transport is not None:  # asyncio keeps open what may still be written to
+                self.transport.close()
+                transport.close()
 
     def flush(self) -> None:
         """Deliver what is due, and come back for the rest."""

@@ -163,6 +163,10 @@ class Safety(Section):
         5.0,
         description="after a start nothing is erased until every check has answered once, or this time is over (S30)",
     )
+    velocity_window: Seconds = Field(
+        5.0,
+        description="seconds after an erase in which a further cluster of the same app is erased only when both detectors, or definite evidence on most of its nodes, speak against it; what is held goes when they are over. 0: no such rule",
+    )
     shadow: bool = Field(False, description="detect and log what would be done, and do nothing")
 
 

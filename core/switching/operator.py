@@ -8,7 +8,7 @@ from core.journal import Journal
 from core.model import Action, EventName, Order, Phase
 from core.snapshot import Freeze
 from core.state import State
-from core.switching.orders import overridden, refusal
+from core.switching.orders import overridden, overruled, refusal
 from core.switching.standing import begin_ramp, hold
 from core.switching.switcher import UNASSESSED, next_due, settle, touch
 from core.switching.table import SERVING
@@ -83,10 +83,16 @@ def _override(state: State, order: Order, journal: Journal) -> tuple[State, tupl
             journal.emit(EventName.OVERRIDE_ENDED, cluster=cluster, who=order.who, cause=order.why or "restore")
         return _release(state, order.clusters, journal)
     overrides = overridden(state.overrides, order, journal.now)
-    said = []
+    against, said = overruled(state, order, journal.now), []
     for cluster in order.clusters:
         journal.emit(
-            EventName.OVERRIDE_SET, cluster=cluster, who=order.who, cause=f"{order.action}: {order.why}".rstrip(": ")
+            EventName.OVERRIDE_SET,
+            cluster=cluster,
+            who=order.who,
+            cause=f"{order.action}: {order.why}".rstrip(": "),
+            evidence=f"forced, {'for the reason given' if order.why else 'no reason given'}: {against}"
+            if against
+            else "",
         )
         journal.save(f"override/{cluster}", overrides[cluster])
         words = "is drained: no new clients" if order.action is Action.DRAIN else "is erased"

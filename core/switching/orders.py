@@ -2,7 +2,7 @@
 
 An order is refused when it names nobody known, when a target changed since the operator looked, when it would end
 before it begins, when it would change nothing, or when it would leave a domain without a healthy cluster. ``force``
-overrules the last alone.
+overrules the last alone, and the history keeps what it overruled (:func:`overruled`).
 """
 
 from __future__ import annotations
@@ -78,8 +78,14 @@ def _idle(state: State, order: Order, now: float) -> Refusal | None:
 
 
 def _last_one(state: State, order: Order, now: float) -> Refusal | None:
-    if order.force or order.action not in TAKES_OUT:
-        return None
+    said = "" if order.force else overruled(state, order, now)
+    return (f"{said}; force overrules this", _revision(state, order)) if said else None
+
+
+def overruled(state: State, order: Order, now: float) -> str:
+    """What only force overrules; empty for an order that needs none."""
+    if order.action not in TAKES_OUT:
+        return ""
     after = build(state.world, state.standings, overridden(state.overrides, order, now), state.table)
     lost = [
         domain
@@ -88,11 +94,7 @@ def _last_one(state: State, order: Order, now: float) -> Refusal | None:
         and before.records
         and (not app.records or (app.fail_open and not before.fail_open))
     ]
-    if lost:
-        return f"{', '.join(lost)} would be left without a healthy cluster; force overrules this", _revision(
-            state, order
-        )
-    return None
+    return f"{', '.join(lost)} would be left without a healthy cluster" if lost else ""
 
 
 def _is_out(state: State, cluster: str) -> bool:

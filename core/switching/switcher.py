@@ -18,6 +18,7 @@ from core.records import RecordTable, difference
 from core.state import Incident, State
 from core.switching.standing import Standing, advance
 from core.switching.table import SERVING, StandingKey, build
+from core.switching.velocity import held_until, is_corroborated
 from core.world import World
 
 UNASSESSED = Assessment()
@@ -32,8 +33,11 @@ def decide(state: State, domains: Iterable[str], journal: Journal, *, silent: Co
     if state.frozen or not state.round_over:
         return state
     before, standings = state.standings, dict(state.standings)
+    held = dict(state.held)
     for domain in domains:
-        _decide_domain(state, domain, standings, journal, silent)
+        _decide_domain(state, domain, standings, held, journal, silent)
+    if held != state.held:
+        state = replace(state, held=held)
     changed = {key for key, standing in standings.items() if before.get(key, SERVING) != standing}
     if not changed:
         return state
@@ -45,18 +49,39 @@ def decide(state: State, domains: Iterable[str], journal: Journal, *, silent: Co
 
 
 def _decide_domain(
-    state: State, domain: str, standings: dict[StandingKey, Standing], journal: Journal, silent: Collection[str]
+    state: State,
+    domain: str,
+    standings: dict[StandingKey, Standing],
+    held: dict[StandingKey, float],
+    journal: Journal,
+    silent: Collection[str],
 ) -> None:
-    """Those with a cause against them first, so that who is left alone is known for the others."""
+    """Those with a cause against them first, so that who is left alone is known for the others; of them, those of which it is
+    sure, for they use the velocity budget up."""
     world, now = state.world, journal.now
     clusters = world.apps[domain].clusters
     waiting = {name for name in clusters if name in state.clusters and state.clusters[name].waiting}
     causes = {name: state.assessments.get(name, UNASSESSED).against(domain) for name in clusters}
-    for name in sorted(causes, key=lambda name: causes[name] is None):
+    order = {
+        name: (cause is None, cause is not None and not is_corroborated(state, domain, name))
+        for name, cause in causes.items()
+    }
+    for name in sorted(causes, key=order.__getitem__):
         cause = causes[name]
-        if (cause is None and name in waiting) or (cause and cause.rule == SILENCE and name not in silent):
+        uncounted = cause is not None and cause.rule == SILENCE and name not in silent
+        was_held = held.get((domain, name), 0.0)
+        if was_held and not (uncounted and now < was_held):
+            del held[domain, name]
+        if uncounted or (cause is None and name in waiting):
             continue
         standing = standings.get((domain, name), SERVING)
+        if cause and standing.phase in {Phase.SERVING, Phase.RAMPING}:
+            budget = held_until(state, domain, name, standings, now)
+            if budget and budget[0] > now:
+                held[domain, name] = budget[0]
+                if not was_held:
+                    _tell_held(domain, name, cause, *budget, journal)
+                continue
         while True:
             moved = advance(standing, cause, _alone(state, domain, name, standings), world.settings.recovery, now)
             if moved is standing:
@@ -75,6 +100,17 @@ def _order_switch(world: World, domain: str, cluster: str, cause: Cause, journal
         evidence=f"{cause.where}: {cause.said}",
         fault_at=cause.fault_at,
         shadow=world.settings.safety.shadow,
+    )
+
+
+def _tell_held(domain: str, cluster: str, cause: Cause, until: float, other: str, journal: Journal) -> None:
+    journal.emit(
+        EventName.ERASE_HELD,
+        cluster=cluster,
+        app=domain,
+        cause=f"velocity budget: {other} has just gone out; held for {until - journal.now:.1f} s unless more speaks against it",
+        evidence=f"{cause.where}: {cause.said}",
+        fault_at=cause.fault_at,
     )
 
 

@@ -214,6 +214,12 @@ def _never(run: Run, text: str) -> None:
     assert not names & {*unwanted.split()}, f"happened: {names}"
 
 
+def _said(run: Run, text: str) -> None:
+    name, words = _split(text)
+    newest = next(e for e in reversed(run.history) if e.name == name)
+    assert words in f"{newest.cause} {newest.evidence}", newest
+
+
 def _suspect(run: Run, text: str) -> None:
     assert bool(run.state.suspicion) == (text == "yes"), run.state.suspicion
 
@@ -245,6 +251,7 @@ WORDS: dict[str, Any] = {
     "weight": _weight,
     "events": _events,
     "never": _never,
+    "said": _said,
     "suspect:": _suspect,
     "nothing": lambda run, text: None,
 }

@@ -20,7 +20,7 @@ BASE = tomllib.loads((Path(__file__).parents[1] / "scenarios" / "files" / "base.
 
 @pytest.fixture
 def run() -> Run:
-    run = Run(Settings(**BASE))
+    run = Run(Settings(**BASE, safety={"velocity_window": 0}))
     run.advance(run.now + 0.5)
     return run
 
