@@ -215,13 +215,21 @@ class Judge:
             for name in self.clusters:
                 self._untimed(name)
             return
+        touched = {name for name, _, _ in self._later}
+        for name in touched:
+            self.clusters[name].since = float("inf")  # it goes by what it last saw, or by what it sees now
+        if stage == "thaw_begun":
+            return
         self._frozen = ""
         later, self._later = self._later, []
         for name, key, fault in later:
-            if fault:
-                fault.since = at
             self._fault(at, name, key, fault)
+        for name in touched:
+            self.clusters[name].since = at
             self._untimed(name)
+        for (_, name), place in self.places.items():
+            if name in touched:
+                place.settled, place.gone, place.streak = False, False, 0
 
     # --- what befalls pointsman ------------------------------------------------------------------------------------
 
@@ -327,7 +335,7 @@ class Judge:
                 place.settled, place.streak = False, 0  # one wrong, not one for each answer; it has RETURN to mend
                 cluster.since = answer.came
             return
-        begins = max(cluster.since, self._base, self._up_since, cluster.deaf_until)
+        begins = max(cluster.since, self._base, self._up_since, cluster.deaf_until, cluster.slow_until)
         late = not self._frozen and not self._uplink and answer.sent > begins + RETURN
         if late and not held:
             self._wrong("missing", answer, name, f"well for {answer.sent - cluster.since:.1f} s")

@@ -223,3 +223,20 @@ def test_the_commands_print_times_and_exit_as_promised(tmp_path: Path) -> None:
 async def test_no_lab_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(NotRunning, match="no lab answers"):
         await LabClient(tmp_path).list()
+
+
+async def test_connections_that_clients_end_are_forgotten(tmp_path: Path) -> None:
+    lab = await asyncio.to_thread(start, tmp_path)
+    try:
+        [cluster] = await LabClient(tmp_path).list()
+        host, _, port = cluster.router.removeprefix("http://").partition(":")
+        open_files = Path(f"/proc/{lab.pid}/fd")
+        before = len(list(open_files.iterdir()))
+        for _ in range(50):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
+            assert b"200 OK" in await reader.read()
+            writer.close()
+        await until(lambda: len(list(open_files.iterdir())) <= before + 2)
+    finally:
+        end(lab, signal.SIGTERM)

@@ -32,7 +32,7 @@ happening = st.one_of(
 timeline = st.lists(st.tuples(st.sampled_from([0.05, 0.3, 2.1, 12.0]), happening), max_size=25)
 
 
-def _play(run: Run, what: str, cluster: str, where: str) -> None:
+def play(run: Run, what: str, cluster: str, where: str) -> None:
     if what in {"bad", "good", "silent"}:
         run.changed(run.check(f"{cluster}/{where}"), what, what)
     elif what == "mute":
@@ -66,7 +66,7 @@ def test_the_rules_hold_over_any_timeline(events: list[tuple[float, tuple[str, s
     run = _new_run()
     for wait, (what, cluster, where) in events:
         before, overrides, frozen = run.state.table, dict(run.state.overrides), run.state.frozen
-        _play(run, what, cluster, where)
+        play(run, what, cluster, where)
         run.advance(run.now + wait)
         table = run.state.table
         assert table.serial >= before.serial, "a serial went back"
@@ -117,7 +117,7 @@ def _the_table_follows_from_what_is_known(run: Run) -> None:
 def test_a_restart_at_any_point_changes_no_answer(events: list[tuple[float, tuple[str, str, str]]]) -> None:
     run = _new_run()
     for wait, (what, cluster, where) in events:
-        _play(run, what, cluster, where)
+        play(run, what, cluster, where)
         run.advance(run.now + wait)
         table, overrides, frozen = run.state.table, run.state.overrides, run.state.frozen
         run.boot()

@@ -159,6 +159,22 @@ def test_after_the_thaw_it_has_to_go(watched: Watched) -> None:
     assert watched.rules == ["stale_fault"]
 
 
+def test_at_the_thaw_it_may_go_by_what_it_saw_while_frozen(watched: Watched) -> None:
+    watched.judge.freeze(watched.now, "done")
+    watched.broken("a")
+    watched.wait(1)
+    watched.mended("a")
+    watched.wait(1)
+    watched.judge.freeze(watched.now, "thaw_begun")
+    watched.answered(ALL, WHOLE * 2)
+    watched.judge.freeze(watched.now, "thawed")
+    watched.answered(ALL - {"a"}, 3)
+    assert watched.rules == []
+    watched.wait(RETURN + 1)
+    watched.answered(ALL - {"a"})
+    assert watched.rules == ["missing"]
+
+
 def test_when_nobody_is_well_the_broken_ones_may_be_answered_but_never_nobody(watched: Watched) -> None:
     for cluster in ALL:
         watched.broken(cluster)
