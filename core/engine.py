@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import structlog
 
 from core.clock import Clock
-from core.detection.internal import is_known
+from core.detection.internal import is_known, stale_after
 from core.errors import CommandRefused, PointsmanError
 from core.hands.hand import Target
 from core.hands.target import target
@@ -98,6 +98,7 @@ class Engine:
         self._renewed_at = clock.now()
         self._defects: dict[str, str] = {}
         self._listened = 0.0
+        self._result_at = 0.0
         self._ticked_at = clock.now()
         self._jobs: deque[Job] = deque()
         self._work = asyncio.Event()
@@ -110,6 +111,7 @@ class Engine:
         if result.check.kind is Kind.CONFIRM:
             latency = self.latencies.setdefault(result.check.cluster, Latency())
             latency.note(self._clock.now(), result.took if isinstance(result, Evidence) else None)
+        self._result_at = self._clock.now()
         if result.check.source not in self._heard:  # from its first result on silence counts
             self._heard[result.check.source] = self._until(self._clock.now())
         cluster = self.state.clusters.get(result.check.cluster)
@@ -153,7 +155,15 @@ class Engine:
     @property
     def trouble(self) -> tuple[str, ...]:
         """What is wrong with pointsman itself, one line each."""
-        return (*filter(None, (self.saver.trouble,)), *self._defects.values())
+        return (*filter(None, (self.saver.trouble, self._stopped())), *self._defects.values())
+
+    def _stopped(self) -> str:
+        """Not one result from anywhere for so long that every verdict is over its deadline: whoever asks has stopped."""
+        world = self.state.world
+        ago = self._clock.now() - max(self._result_at, self.started_at)
+        if not any(plan.expected for plan in world.clusters.values()) or ago <= stale_after(world):
+            return ""
+        return f"the monitor has stopped: no result from any node or router for {ago:.0f} s"
 
     def reload(self, world: World) -> None:
         """New settings. Sessions may begin anew: who was heard until now has time to connect again, as at the start.

@@ -68,6 +68,11 @@ class _Collector(Collector):
         flaps = GaugeMetricFamily("pointsman_cluster_flaps", "erases within the flap window", labels=labels)
         bad = GaugeMetricFamily("pointsman_cluster_checks_bad", "checks not OK", labels=[*labels, "detector"])
         total = GaugeMetricFamily("pointsman_cluster_checks", "checks", labels=[*labels, "detector"])
+        oldest = GaugeMetricFamily(
+            "pointsman_verdict_age_seconds",
+            "time since the newest result of the check that is longest without one",
+            labels=labels,
+        )
         latency = GaugeMetricFamily(
             "pointsman_confirm_latency_seconds", "the router's answer times", labels=[*labels, "quantile"]
         )
@@ -76,6 +81,8 @@ class _Collector(Collector):
             if c.override:
                 override.add_metric([c.name, c.override.action], 1)
             flaps.add_metric([c.name], c.flaps)
+            if results := [check.at for source in c.sources for check in source.checks if check.at]:
+                oldest.add_metric([c.name], max(0.0, self._snapshot.at - min(results)))
             for detector, is_bad, of in (
                 ("internal", c.internal_bad, c.internal_total),
                 ("external", c.external_bad, c.external_total),
@@ -85,7 +92,7 @@ class _Collector(Collector):
             for quantile, value in (("0.5", c.p50), ("0.95", c.p95)):
                 if value is not None:
                     latency.add_metric([c.name, quantile], value)
-        yield from (state, override, flaps, bad, total, latency)
+        yield from (state, override, flaps, oldest, bad, total, latency)
 
     def _checks(self) -> Iterator[Metric]:
         labels = ["cluster", "source", "kind", "check"]

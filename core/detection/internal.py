@@ -111,12 +111,12 @@ def _unless_never_well(result: Result, before: CheckState) -> Result:
 
 def grow_old(world: World, state: ClusterState, now: float) -> ClusterState:
     """Checks whose silence has lasted the deadline, or that no longer report, become UNKNOWN."""
-    deadline, stale_after = world.settings.detection.silence.deadline, _stale_after(world)
+    deadline, limit = world.settings.detection.silence.deadline, stale_after(world)
     changed = {}
     for check, before in state.checks.items():
         if check.kind is Kind.CONFIRM or before.verdict is not Verdict.OK or check.kind is Kind.WATCH:
             continue
-        after = age(before, now, deadline, stale_after)
+        after = age(before, now, deadline, limit)
         if after is not before:
             changed[check] = after
     asked = (found for check, found in state.checks.items() if check.kind is not Kind.WATCH)
@@ -124,7 +124,7 @@ def grow_old(world: World, state: ClusterState, now: float) -> ClusterState:
         state,
         checks={**state.checks, **changed} if changed else state.checks,
         settled={c: last for c, last in state.settled.items() if c not in changed} if changed else state.settled,
-        ages_at=min((ages_at(found, deadline, stale_after) for found in asked), default=now + stale_after),
+        ages_at=min((ages_at(found, deadline, limit) for found in asked), default=now + limit),
     )
 
 
@@ -132,14 +132,14 @@ def forgotten(world: World, state: ClusterState, now: float, since: float) -> li
     """Checks that nobody asks any more (renamed, a machine's domain that was removed): they have neither answered nor
     been silent for long, while others of their kind at their source answer. ``since``: none is old before.
     """
-    stale_after = _stale_after(world)
-    old = [check for check, found in state.checks.items() if now - max(found.at, since) >= stale_after]
+    limit = stale_after(world)
+    old = [check for check, found in state.checks.items() if now - max(found.at, since) >= limit]
     if not old:
         return []
     asked = {
         (check.source, check.kind)
         for check, found in state.checks.items()
-        if found.outcome is not Outcome.SILENT and now - found.at < stale_after
+        if found.outcome is not Outcome.SILENT and now - found.at < limit
     }
     return [check for check in old if (check.source, check.kind) in asked]
 
@@ -155,7 +155,7 @@ def known_pods(state: ClusterState, nodes: tuple[SourceId, ...]) -> Pods:
     return Pods(state.pods.values(), complete, state.quiet.keys(), at)
 
 
-def _stale_after(world: World) -> float:
+def stale_after(world: World) -> float:
     detection = world.settings.detection
     return 3 * max(detection.interval, detection.poll) + detection.timeout + detection.silence.deadline
 
