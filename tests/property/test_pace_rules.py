@@ -57,7 +57,8 @@ class Watched(Run):
         if _served(was, name) and not _served(app, name):
             self.left(domain, name, was, app)
         if not _served(was, name) and _served(app, name):
-            alone = app.fail_open or was.fail_open or not {record.cluster for record in was.records} - {name}
+            others = [{record.cluster for record in records} - {name} for records in (was.records, app.records)]
+            alone = app.fail_open or was.fail_open or not all(others)
             well = self.now - self.against.get((domain, name), 0.0)
             assert alone or well >= HOLD - 1e-6, f"{name} is back in {domain} after {well:.3f} s"
 

@@ -135,7 +135,7 @@ def test_what_is_kept_together_decides_as_each_result_by_itself(
     runs = [_new_run(), _new_run(together=True)]
     for wait, (what, cluster, where) in events:
         for run in runs:
-            _play(run, what, cluster, where)
+            play(run, what, cluster, where)
             run.advance(run.now + wait)
         one, other = (run.state for run in runs)
         assert dict(one.table.apps) == dict(other.table.apps)
