@@ -174,7 +174,7 @@ class _Lookup:
             self.reply.rcode = dns.rcode.YXDOMAIN
             return None
         self._add(self.reply.answer, name, RRset(CNAME, dname.ttl, [dnslib.CNAME(dnslib.DNSLabel(target))]))
-        return target if qtype not in (CNAME, ANY) else None
+        return target if qtype != CNAME else None
 
     def _referral(self, cut: Labels, node: Node) -> None:
         """With the glue that the zone holds, siblings' included (RFC 9471)."""

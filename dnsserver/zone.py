@@ -37,7 +37,6 @@ A, AAAA, NS, CNAME, SOA, DNAME, DS = (
     )
 )
 _BESIDE_CNAME = frozenset((CNAME, int(dns.rdatatype.RRSIG), int(dns.rdatatype.NSEC)))
-_AT_CUT = frozenset((NS, DS, A, AAAA, int(dns.rdatatype.RRSIG), int(dns.rdatatype.NSEC)))
 _OF_DNSSEC = frozenset(
     int(getattr(dns.rdatatype, name)) for name in ("RRSIG", "NSEC", "NSEC3", "NSEC3PARAM", "DNSKEY", "CDS", "CDNSKEY")
 )
@@ -171,27 +170,43 @@ class _Builder:
 
     def _refusal(self, name: Labels, record: StaticRecord) -> str:
         """Why a record cannot stand where it stands; empty when it can."""
+        reason = self._misplaced(name, record) or self._unwelcome(name, record)
+        return reason and f"{text_of(name)} {dns.rdatatype.to_text(record.rdata.rdtype)}: {reason}"
+
+    def _misplaced(self, name: Labels, record: StaticRecord) -> str:
+        """What no name server takes. A record that stands there already is the same record (RFC 2181 section 5)."""
         rtype = int(record.rdata.rdtype)
-        types = set(self._nodes[name].rrsets) if name in self._nodes else set()
-        ours = rtype in (A, AAAA, CNAME) or (rtype == NS and name != self._apex)
-        alone = rtype == CNAME and (name == self._apex or CNAME in types or types - _BESIDE_CNAME)
-        rules = (
-            (name[-len(self._apex) :] != self._apex, f"lies outside the zone {self._section.name}"),
-            (dns.rdatatype.is_metatype(record.rdata.rdtype), "not a type that a zone can hold"),
-            (rtype == SOA and (name != self._apex or self._soa), "a zone has one SOA, at its apex"),
-            (ours and name in self._apps, "the name is an app's, its addresses come from the record table"),
-            (
-                self._apps.get(name, "") in self._aliased and rtype not in _BESIDE_CNAME,
-                "the name is an app's that a cluster's host name may answer: a CNAME stands alone (RFC 1034 section 3.6.2)",
-            ),
-            (rtype in (NS, DNAME) and name[:1] == (b"*",), "not at a wildcard (RFC 4592 section 4)"),
-            (self._section.dnssec and rtype in _OF_DNSSEC, "the zone is signed here, by its keys (zone.dnssec)"),
-            (alone, "a CNAME beside other data (RFC 1034 section 3.6.2)"),
-            (CNAME in types and rtype not in _BESIDE_CNAME, "other data beside a CNAME (RFC 1034 section 3.6.2)"),
-            (rtype == DNAME and DNAME in types, "a second DNAME (RFC 6672 section 2.4)"),
-        )
-        word = f"{text_of(name)} {dns.rdatatype.to_text(record.rdata.rdtype)}"
-        return next((f"{word}: {rule}" for broken, rule in rules if broken), "")
+        if name[-len(self._apex) :] != self._apex:
+            return f"lies outside the zone {self._section.name}"
+        if not rtype or dns.rdatatype.is_metatype(record.rdata.rdtype):
+            return "not a type that a zone can hold"
+        if rtype == SOA and (name != self._apex or self._soa):
+            return "a zone has one SOA, at its apex"
+        if rtype in (NS, DNAME) and name[:1] == (b"*",):
+            return "not at a wildcard (RFC 4592 section 4)"
+        types = self._nodes[name].rrsets if name in self._nodes else {}
+        there = types.get(rtype)
+        if rtype in (CNAME, DNAME) and there:
+            same = there.targets == [_target(record)]
+            rule = "RFC 2181 section 10.1" if rtype == CNAME else "RFC 6672 section 2.4"
+            return "" if same else f"a second {dns.rdatatype.to_text(record.rdata.rdtype)} ({rule})"
+        if rtype == CNAME and (name == self._apex or types.keys() - _BESIDE_CNAME):
+            return "a CNAME beside other data (RFC 1034 section 3.6.2)"
+        if CNAME in types and rtype not in _BESIDE_CNAME:
+            return "other data beside a CNAME (RFC 1034 section 3.6.2)"
+        return ""
+
+    def _unwelcome(self, name: Labels, record: StaticRecord) -> str:
+        """What others answer for here."""
+        rtype = int(record.rdata.rdtype)
+        if name in self._apps:
+            if rtype in (A, AAAA, CNAME) or (rtype == NS and name != self._apex):
+                return "the name is an app's, its addresses come from the record table"
+            if self._apps[name] in self._aliased and rtype not in _BESIDE_CNAME:
+                return "the name is an app's that a cluster's host name may answer: a CNAME stands alone (RFC 1034 section 3.6.2)"
+        if self._section.dnssec and rtype in _OF_DNSSEC:
+            return "the zone is signed here, by its keys (zone.dnssec)"
+        return ""
 
     def _put(self, name: Labels, record: StaticRecord) -> None:
         rtype = int(record.rdata.rdtype)
@@ -201,21 +216,22 @@ class _Builder:
             rrset.ttl = min(rrset.ttl, record.ttl)  # one RRset has one TTL (RFC 2181 section 5.2)
             rrset.rdata.append(rdata)
             if rtype in (NS, CNAME, DNAME):
-                rrset.targets.append(_labels(getattr(record.rdata, "target")))  # noqa: B009 - typed by its subclasses
+                rrset.targets.append(_target(record))
 
     def _hidden(self, name: Labels, rtype: int) -> str:
-        """What keeps a record of this type at this name from ever being answered."""
+        """Why a record of this type at this name, or with 0 an app, can never be answered. Records that a delegation hides
+        may stand there all the same (RFC 2136 section 7.18), as for other name servers."""
         if name[-len(self._apex) :] != self._apex:
             return ""
-        for above in self._between(name):
-            types = self._nodes[above].rrsets if above in self._nodes else {}
-            if NS in types and rtype not in (A, AAAA):
-                return f"lies below the delegation of {text_of(above)}"
         for above in (*self._between(name), self._apex):
-            if above != name and above in self._nodes and DNAME in self._nodes[above].rrsets:
+            types = self._nodes[above].rrsets if above in self._nodes else {}
+            if above != name and DNAME in types:
                 return f"lies below the DNAME of {text_of(above)}"
-        if name != self._apex and name in self._nodes and NS in self._nodes[name].rrsets and rtype not in _AT_CUT:
-            return "is delegated: only NS, DS and glue can stand here"
+            if above != self._apex and NS in types and not rtype:
+                return f"lies below the delegation of {text_of(above)}"
+        here = self._nodes[name].rrsets if name in self._nodes and name != self._apex else {}
+        if NS in here and rtype in (DNAME, 0):
+            return "is delegated: no DNAME and no app can stand here"
         return ""
 
     def _between(self, name: Labels) -> Iterator[Labels]:
@@ -279,6 +295,10 @@ def _dnslib_name(name: dns.name.Name) -> dnslib.DNSLabel:
 
 def _settings_name(name: str) -> dnslib.DNSLabel:
     return dnslib.DNSLabel(labels_of(name))
+
+
+def _target(record: StaticRecord) -> Labels:
+    return _labels(getattr(record.rdata, "target"))  # noqa: B009 - typed by its subclasses
 
 
 def _labels(name: dns.name.Name) -> Labels:

@@ -1,7 +1,8 @@
 """Reads the records of a zone file (RFC 1035 section 5) with their places. Called by :mod:`dnsserver.zone`.
 
-dnspython reads the syntax. Its own zone class skips records outside the zone without a word and forgets the lines,
-so this module takes the records straight from its reader.
+dnspython reads the syntax, ``$GENERATE`` too. Its own zone class skips records outside the zone without a word and
+forgets the lines, so this module takes the records straight from its reader; and its ``$INCLUDE`` looks beside the
+process, not beside the file that includes, so that is done here.
 """
 
 from __future__ import annotations
@@ -21,6 +22,15 @@ import dns.zonefile
 
 from core.errors import ConfigError
 
+_DEEPEST = 8
+"""Files that may include each other."""
+_UNSAID = {
+    "Text input is malformed.": "a value that cannot stand there",
+    "Text input ended unexpectedly.": "a value is missing",
+    "DNS message is malformed.": "data that its type cannot have",
+}
+"""What dnspython says where it has nothing to say."""
+
 
 @dataclass(frozen=True, slots=True)
 class StaticRecord:
@@ -34,40 +44,83 @@ class StaticRecord:
 
 def read(path: Path, zone: str) -> list[StaticRecord]:
     """All records of the file. Raises ConfigError with file and line at the first that cannot be read."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise ConfigError(f"{path}: the file of zone {zone} cannot be read: {reason}") from error
-    lines = _Lines(text, str(path))
-    collector = _Collector(lambda: f"{path}:{lines.start}")
-    reader = dns.zonefile.Reader(lines, dns.rdataclass.IN, cast(dns.transaction.Transaction, collector))
+    records: list[StaticRecord] = []
+    reader = _Reader(path, f"{path}: the file of zone {zone}", records)
     reader.current_origin = reader.last_name = dns.name.from_text(zone)
-    try:
-        reader.read()
-    except dns.exception.DNSException as error:
-        said = str(error).removeprefix(f"{path}:{lines.where()[1]}: ") or type(error).__name__
-        raise ConfigError(f"{path}:{lines.start}: {said}") from error
-    return collector.records
+    reader.read_all()
+    return records
+
+
+class _Reader(dns.zonefile.Reader):
+    """Of one file. The root as origin of the zone keeps it from skipping what lies outside."""
+
+    def __init__(self, path: Path, which: str, records: list[StaticRecord], depth: int = 0) -> None:
+        """``which`` begins the message when the file cannot be read."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:  # a NUL in the path, or octets that are not text
+            reason = error.strerror if isinstance(error, OSError) else "not a text file"
+            raise ConfigError(f"{which} cannot be read: {reason}") from error
+        self._path, self._records, self._depth = path, records, depth
+        self._lines = _Lines(text, str(path), self._include)
+        collector = _Collector(records, self._place)
+        super().__init__(self._lines, dns.rdataclass.IN, cast(dns.transaction.Transaction, collector))
+
+    def read_all(self) -> None:
+        try:
+            self.read()
+        except dns.exception.DNSException as error:
+            said = str(error).removeprefix(f"{self._path}:{self._lines.where()[1]}: ") or type(error).__name__
+            raise ConfigError(f"{self._place()}: {_UNSAID.get(said, said)}") from error
+
+    def _place(self) -> str:
+        return f"{self._path}:{self._lines.start}"
+
+    def _include(self) -> None:
+        """``$INCLUDE <file> [<origin>]``: origin, owner and TTLs are as before when it is over (RFC 1035 section 5.1)."""
+        path = self._path.parent / self._lines.get_string()
+        token = self._lines.get()
+        origin = self.current_origin
+        if not token.is_eol_or_eof():
+            origin = self._lines.as_name(token, self.current_origin)
+            self._lines.get_eol()
+        if self._depth == _DEEPEST:
+            raise ConfigError(f"{self._place()}: $INCLUDE goes deeper than {_DEEPEST} files")
+        inner = _Reader(path, f"{self._place()}: {path}", self._records, self._depth + 1)
+        inner.current_origin, inner.last_name = origin, self.last_name
+        inner.last_ttl, inner.last_ttl_known = self.last_ttl, self.last_ttl_known
+        inner.default_ttl, inner.default_ttl_known = self.default_ttl, self.default_ttl_known
+        inner.default_ttl_from_soa = self.default_ttl_from_soa
+        inner.read_all()
 
 
 class _Lines(dns.tokenizer.Tokenizer):
-    """Knows on which line the record began: the reader asks for white space and comments only there."""
+    """Knows on which line the record began: the reader asks for white space and comments only there, and there alone
+    can a directive stand."""
 
     start = 1
 
+    def __init__(self, text: str, name: str, include: Callable[[], None]) -> None:
+        super().__init__(text, name)
+        self._include = include
+
     def get(self, want_leading: bool = False, want_comment: bool = False) -> dns.tokenizer.Token:
-        if want_leading and want_comment:
+        if not (want_leading and want_comment):
+            return super().get(want_leading, want_comment)
+        while True:
             self.start = self.where()[1]
-        return super().get(want_leading, want_comment)
+            token = super().get(want_leading, want_comment)
+            if not token.is_identifier() or token.value.upper() != "$INCLUDE":
+                return token
+            self._include()
 
 
 class _Collector:
-    """What the reader asks of a transaction. The root as origin keeps it from skipping what lies outside the zone."""
+    """What the reader asks of a transaction."""
 
-    def __init__(self, place: Callable[[], str]) -> None:
+    def __init__(self, records: list[StaticRecord], place: Callable[[], str]) -> None:
         self.manager = self
-        self.records: list[StaticRecord] = []
+        self._records = records
         self._place = place
 
     def origin_information(self) -> tuple[dns.name.Name, bool, dns.name.Name]:
@@ -80,4 +133,4 @@ class _Collector:
         """After ``$ORIGIN``, which the reader itself remembers."""
 
     def add(self, owner: dns.name.Name, ttl: int, rdata: dns.rdata.Rdata) -> None:
-        self.records.append(StaticRecord(owner, ttl, rdata, self._place()))
+        self._records.append(StaticRecord(owner, ttl, rdata, self._place()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 TYPES = (
     "A",
@@ -20,14 +20,20 @@ TYPES = (
     "NAPTR",
     "PTR",
     "DS",
+    "ANY",
+    "NSEC",
+    "RRSIG",
     "TYPE65280",
 )
+MOST_CHARACTERS = 254
+"""Of a name with its last dot: 255 octets on the wire (RFC 1035 section 2.3.4)."""
 WORDS = ("a", "b", "c", "web", "mail", "x1", "long-label-of-some-length", "_sip", "under_score", "UPPER")
+LONG_TEXT = '"' + "y" * 255 + '" "' + "z" * 200 + '{n}"'
 DATA = {
     "A": ("192.0.2.{n}",),
     "AAAA": ("2001:db8::{n:x}",),
     "MX": ("10 {name}", "20 mx.elsewhere.test."),
-    "TXT": ('"plain {n}"', '"two" "strings; with a semicolon"', '"\\"quoted\\" and \\226\\130\\172"', '""'),
+    "TXT": (LONG_TEXT, '"plain {n}"', '"two" "strings; with a semicolon"', '"\\"quoted\\" and \\226\\130\\172"', '""'),
     "SRV": ("0 5 5060 {name}",),
     "CAA": ('0 issue "ca{n}.test"',),
     "HTTPS": ("1 . alpn=h2,h3 port=8443", "0 {name}", "1 {name} ipv4hint=192.0.2.{n}"),
@@ -40,8 +46,10 @@ DATA = {
 class Generated:
     """A zone: its text, and the names in and around it."""
 
-    def __init__(self, origin: str, seed: int) -> None:
+    def __init__(self, origin: str, seed: int, others: Sequence[str] = ()) -> None:
+        """``others`` are the origins of zones that aliases may lead to."""
         self.origin = origin
+        self._others = others
         self._dice = random.Random(f"{origin}/{seed}")
         self._plain: list[str] = []
         self._cuts: list[str] = []
@@ -54,12 +62,14 @@ class Generated:
             "ns1 AAAA 2001:db8::53",
             "@ MX 10 ns1",
         ]
+        room = MOST_CHARACTERS - len(origin)
+        self._longest = ".".join(["o" * 49] * (room // 50) + ["o" * (room % 50 - 1)] * (room % 50 > 1))
         self._fill()
         self.text = "\n".join(self._lines) + "\n"
 
     def questions(self, count: int) -> Iterator[tuple[str, str]]:
         """Names that are there, that nearly are, and that are not, with every type."""
-        known = [*self._plain, *self._cuts, "ns1", "@"]
+        known = [*self._plain, *self._cuts, "ns1", "@", self._longest, f"{'l' * 60}.far", f"{'l' * 9}.far"]
         for _ in range(count):
             name = self._dice.choice(known)
             match self._dice.randrange(8):
@@ -76,7 +86,8 @@ class Generated:
                 case _:
                     pass
             full = self.origin if name == "@" else f"{name}.{self.origin}".replace(".@.", ".")
-            yield self._case(full), self._dice.choice(TYPES)
+            if len(full) < MOST_CHARACTERS:
+                yield self._case(full), self._dice.choice(TYPES)
 
     def _fill(self) -> None:
         dice = self._dice
@@ -106,6 +117,10 @@ class Generated:
             )
             self._lines += [f"{alias} TXT beside-it"] * dice.randint(0, 1)
             self._plain += [alias, f"a.{alias}", f"web.{alias}"]
+        far = ".".join(["t" * 49] * 4)
+        self._lines += [f"far DNAME {far}.test.", f"{self._longest} A 192.0.2.1", "b.*.star TXT under-an-asterisk"]
+        self._lines += [f'bulk TXT "{number} {"b" * 99}"' for number in range(40)]
+        self._plain += ["b.*.star", "*.star", "c.star", "far"]
 
     def _cut(self, name: str, taken: set[str]) -> None:
         dice = self._dice
@@ -119,6 +134,8 @@ class Generated:
             self._lines.append(f"host.{name} A 192.0.2.99")
         if dice.random() < 0.4:
             self._lines.append(f"{name} NS ns1")
+        if dice.random() < 0.3:
+            self._lines += [f"{name} TXT occluded", f"web.{name} TXT occluded", f"x.y.{name} CNAME ns1"]
         taken.add(name)
 
     def _new_name(self, depth: int) -> str:
@@ -127,8 +144,9 @@ class Generated:
     def _target(self) -> str:
         """Where an alias or a mail exchanger points: inside, under a wildcard, over a cut, nowhere, or elsewhere."""
         inside = [name for name in self._plain if not name.startswith("*")]
+        across = [f"{self._dice.choice(WORDS)}.{origin}" for origin in self._others]
         return self._dice.choice(
-            [*inside, "nowhere", f"some.{self._dice.choice(inside)}" if inside else "ns1", "host.cut0", "a.moved0", "www.elsewhere.test."]
+            [*inside, *across, "nowhere", f"some.{self._dice.choice(inside)}" if inside else "ns1", "host.cut0", "a.moved0", "www.elsewhere.test."]
         )  # fmt: skip
 
     def _case(self, name: str) -> str:
