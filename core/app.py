@@ -44,7 +44,7 @@ from core.settings.load import load
 from core.store import Store
 from core.world import build
 from dnsserver.server import REFRESH_EVERY, DnsServer
-from dnsserver.server import check as check_zones
+from dnsserver.server import read as read_zone_files
 
 _log = structlog.get_logger()
 SWITCH_INTERVAL = 0.0005
@@ -246,10 +246,12 @@ class Part:
         async with self._reloading:
             try:
                 settings = load(self._config, self._flags)
-                check_zones(settings)  # the one part that could still refuse when the others have changed already
+                files = await asyncio.to_thread(
+                    read_zone_files, settings
+                )  # the one part that could still refuse when the others have changed already
                 hands = build_hands(settings)
                 await self._probes.replace(settings)
-                self._dns.replace_zones(settings)
+                self._dns.replace_zones(settings, files)
             except ConfigError as error:
                 raise CommandRefused("; ".join(error.problems)) from error
             self._engine.reload(build(settings))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import dns.exception
 import dns.message
@@ -15,27 +17,42 @@ from core.records import RecordTable
 from core.settings import Settings
 from core.settings.base import listen_address
 from core.snapshot import AnswerView, DnsStats
-from dnsserver import listen, transfer, zone
+from dnsserver import listen, transfer, zone, zonenotes
 from dnsserver.dnssec.ahead import Ahead
 from dnsserver.generation import Generation, Generations
 from dnsserver.respond import Responder
 from dnsserver.stats import Counters, Stats
+from dnsserver.transfer import Accesses
 from dnsserver.udp import DatagramPort, datagram_port
 from dnsserver.wire import Wire
+from dnsserver.zone import Zones
 
 REFRESH_EVERY = 3600.0
 
 
-def check(settings: Settings) -> None:
-    """Reads all files that zones name, and keeps nothing. Raises ConfigError with all problems."""
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What the files of the settings say, read and found good; ``notes`` is what is allowed there and seldom meant."""
+
+    zones: Zones
+    accesses: Accesses
+    notes: tuple[str, ...]
+
+
+def read(settings: Settings) -> Files:
+    """Reads all files that zones name. Raises ConfigError with all problems. Takes a millisecond for a small zone, so that
+    who has thousands calls it in a thread of its own."""
     problems: list[str] = []
-    for read in (zone.load, transfer.accesses):
+    found: list[Any] = []
+    for part in (zone.load, transfer.accesses):
         try:
-            read(settings)
+            found.append(part(settings))
         except ConfigError as error:
             problems += error.problems
     if problems:
         raise ConfigError(*problems)
+    zones, accesses = found
+    return Files(zones, accesses, tuple(zonenotes.notes(settings, zones)))
 
 
 class DnsServer:
@@ -50,9 +67,10 @@ class DnsServer:
         self._counters = Counters()
         self._stats = Stats(self._counters)
         self._generations = Generations(self._counters)
-        self._accesses = transfer.accesses(settings)
+        files = read(settings)
+        self._accesses = files.accesses
         self._history: tuple[RecordTable, ...] | None = ()
-        self._generation = self._generations.make(zone.load(settings), table, settings.dns, self._accesses)
+        self._generation = self._generations.make(files.zones, table, settings.dns, self._accesses)
         self._on_death = on_death
         self._ahead = Ahead()
         self._wire: Wire | None = None
@@ -99,15 +117,16 @@ class DnsServer:
             self._history = (*self._history, now.table)[-transfer.KEPT :]
         self._swap(self._generations.make(now.zones, table, now.settings, self._accesses, self._history))
 
-    def replace_zones(self, settings: Settings) -> None:
-        """Reads the zones again, and what ``dns`` says of answers and limits. On ConfigError all stays as it is.
+    def replace_zones(self, settings: Settings, files: Files | None = None) -> None:
+        """Takes the zones as :func:`read` found them, and what ``dns`` says of answers and limits. Where they are not given
+        they are read here; on ConfigError all stays as it is.
 
         ``dns.listen`` is read at the start alone. Until the next table is published two versions of a zone go by the same
         serial; a secondary that has it gets the whole zone then, for nobody knows which of them it has.
         """
-        zones, accesses = zone.load(settings), transfer.accesses(settings)
-        self._accesses, self._history = accesses, None
-        self._swap(self._generations.make(zones, self._generation.table, settings.dns, accesses))
+        files = files or read(settings)
+        self._accesses, self._history = files.accesses, None
+        self._swap(self._generations.make(files.zones, self._generation.table, settings.dns, files.accesses))
 
     def refresh(self) -> None:
         """What was built is built again, so that no signature grows old in an answer; call every :data:`REFRESH_EVERY`."""

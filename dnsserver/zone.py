@@ -255,7 +255,8 @@ class _Builder:
         rrsets = self._nodes[self._apex].rrsets
         if section.nameservers or NS not in rrsets:
             servers = [_settings_name(name) for name in section.nameservers] or [mname]
-            rrsets[NS] = RRset(NS, ttl, [dnslib.NS(server) for server in servers])
+            targets = [tuple(label.lower() for label in server.label) for server in servers]
+            rrsets[NS] = RRset(NS, ttl, [dnslib.NS(server) for server in servers], targets)
         return Soa(mname, rname, (*times, minimum), ttl)
 
     def _sign(self) -> Signer | None:

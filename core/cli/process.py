@@ -111,7 +111,7 @@ def check(
         raise ConfigError(*errors)
     say(*(f"note: {problem}" for problem in found))
     settings = _load(path, {})
-    import_module("dnsserver.server").check(settings)
+    say(*(f"note: {note}" for note in import_module("dnsserver.server").read(settings).notes))
     say(f"{path or 'environment'}: {len(settings.cluster)} clusters, {len(settings.app)} apps, no errors")
     if not probe:
         return 0

@@ -10,7 +10,7 @@ from core.errors import ConfigError
 from core.records import AppRecords, Record, RecordTable
 from core.settings import App, Settings, Zone
 from core.snapshot import AnswerView
-from dnsserver.server import DnsServer
+from dnsserver.server import DnsServer, read
 from dnsserver.zone import load
 
 HEAD = "$TTL 60\n"
@@ -106,6 +106,19 @@ def test_what_a_delegation_hides_may_stand_there_and_is_not_answered(tmp_path: P
         name, qtype = question.split()
         view = ask(settings, f"{name}.example.test", qtype)
         assert (view.answer, view.authority) == ((), ("x.example.test. 60 IN NS a.example.test.",)), question
+
+
+def test_name_servers_without_an_address_are_worth_a_note(tmp_path: Path) -> None:
+    path = tmp_path / "z"
+    path.write_text(HEAD + "@ NS a\n@ NS b\n@ NS app\n@ NS elsewhere.test.\na A 192.0.2.1\nx NS gone.x\nb CNAME a\n")
+    settings = Settings(
+        zone=(Zone(name="example.test.", file=str(path)), Zone(name="bare.test.")),
+        app=(App(domain="app.example.test.", clusters=("a",)),),
+    )
+    assert [note.replace(str(path), "z") for note in read(settings).notes] == [
+        "z: the name server b.example.test. of example.test. is an alias (RFC 2181 section 10.3)",
+        "z: the name server gone.x.example.test. of x.example.test. has no address",
+    ]
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
