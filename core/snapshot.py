@@ -189,6 +189,7 @@ class DnsStats:
     dropped: int = 0
     truncated: int = 0
     tcp_connections: int = 0
+    limited: int = 0
 
 
 @dataclass(frozen=True, slots=True)

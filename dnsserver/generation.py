@@ -12,6 +12,7 @@ from itertools import count
 from core.records import RecordTable
 from core.settings import Dns, DnsLimits
 from dnsserver.cache import AnswerCache
+from dnsserver.guard import NO_GUARD, Guard
 from dnsserver.names import Names
 from dnsserver.respond import Responder
 from dnsserver.stats import Counters
@@ -22,7 +23,8 @@ from dnsserver.zone import Zones
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """``datagrams`` and ``streams`` answer what came over UDP and over TCP, ``transfers`` those who want whole zones."""
+    """``datagrams`` and ``streams`` answer what came over UDP and over TCP, ``transfers`` those who want whole zones;
+    ``guard`` stands before all."""
 
     table: RecordTable
     zones: Zones
@@ -30,6 +32,7 @@ class Generation:
     datagrams: AnswerCache
     streams: AnswerCache
     transfers: Transfers
+    guard: Guard
 
     @property
     def limits(self) -> DnsLimits:
@@ -51,6 +54,7 @@ class Generations:
         settings: Dns,
         accesses: Accesses = NOBODY,
         history: tuple[RecordTable, ...] = (),
+        guard: Guard = NO_GUARD,
     ) -> Generation:
         """``history`` are the record tables before this one with the same zones, oldest first."""
         if zones is not self._names[0]:
@@ -67,6 +71,7 @@ class Generations:
             ),
             self._cache(Responder(zones, table, settings, stream=True), for_streams, accesses.keyring),
             Transfers(zones, table, history, accesses, self._counters),
+            guard,
         )
 
     def _cache(self, responder: Responder, limit: int, keyring: Keyring) -> AnswerCache:

@@ -22,7 +22,7 @@ from dnsserver.wireform import Labels
 
 HEADER_OCTETS = 12
 STREAM_OCTETS = 65535
-NSID = 3
+NSID, COOKIE = 3, 10
 QR, AA, TC, RD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0010
 HEADER = Struct("!6H")
 _TYPE_CLASS = Struct("!HH")
@@ -117,16 +117,24 @@ def _read_opt(rest: bytes) -> Edns:
 
 
 def option_codes(options: bytes) -> list[int] | None:
-    """The codes of the EDNS options (RFC 6891 section 6.1.2); None when they are malformed."""
+    """The codes of the EDNS options (RFC 6891 section 6.1.2); None when they are malformed, or a cookie is (RFC 7873
+    section 5.2.2)."""
     codes = []
     at = 0
     while at < len(options):
         if len(options) < at + 4:
             return None
         code, length = _TYPE_CLASS.unpack_from(options, at)
+        if code == COOKIE and not is_cookie_length(length):
+            return None
         codes.append(code)
         at += 4 + length
     return codes if at == len(options) else None
+
+
+def is_cookie_length(octets: int) -> bool:
+    """A client's part, and with it perhaps a server's of 8 to 32 octets (RFC 7873 section 4)."""
+    return octets == 8 or 16 <= octets <= 40
 
 
 def refuse(packet: bytes, rcode: int) -> bytes:

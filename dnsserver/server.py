@@ -14,12 +14,13 @@ import dns.rdatatype
 
 from core.errors import ConfigError, InvariantError, StartError
 from core.records import RecordTable
-from core.settings import Settings
+from core.settings import Dns, Settings
 from core.settings.base import listen_address
 from core.snapshot import AnswerView, DnsStats
-from dnsserver import listen, transfer, zone, zonenotes
+from dnsserver import cookies, listen, transfer, zone, zonenotes
 from dnsserver.dnssec.ahead import Ahead
 from dnsserver.generation import Generation, Generations
+from dnsserver.guard import Guard
 from dnsserver.respond import Responder
 from dnsserver.stats import Counters, Stats
 from dnsserver.transfer import Accesses
@@ -36,6 +37,7 @@ class Files:
 
     zones: Zones
     accesses: Accesses
+    cookie_secrets: tuple[bytes, ...]
     notes: tuple[str, ...]
 
 
@@ -44,15 +46,15 @@ def read(settings: Settings) -> Files:
     who has thousands calls it in a thread of its own."""
     problems: list[str] = []
     found: list[Any] = []
-    for part in (zone.load, transfer.accesses):
+    for part in (zone.load, transfer.accesses, cookies.read_secrets):
         try:
             found.append(part(settings))
         except ConfigError as error:
             problems += error.problems
     if problems:
         raise ConfigError(*problems)
-    zones, accesses = found
-    return Files(zones, accesses, tuple(zonenotes.notes(settings, zones)))
+    zones, accesses, secrets = found
+    return Files(zones, accesses, secrets, tuple(zonenotes.notes(settings, zones)))
 
 
 class DnsServer:
@@ -70,7 +72,9 @@ class DnsServer:
         files = read(settings)
         self._accesses = files.accesses
         self._history: tuple[RecordTable, ...] | None = ()
-        self._generation = self._generations.make(files.zones, table, settings.dns, self._accesses)
+        self._own_secret = cookies.new_secret()
+        self._guard = self._new_guard(settings.dns, files)
+        self._generation = self._generations.make(files.zones, table, settings.dns, self._accesses, (), self._guard)
         self._on_death = on_death
         self._ahead = Ahead()
         self._wire: Wire | None = None
@@ -115,7 +119,7 @@ class DnsServer:
             self._history = self._history or ()
         else:
             self._history = (*self._history, now.table)[-transfer.KEPT :]
-        self._swap(self._generations.make(now.zones, table, now.settings, self._accesses, self._history))
+        self._swap(self._generations.make(now.zones, table, now.settings, self._accesses, self._history, self._guard))
 
     def replace_zones(self, settings: Settings, files: Files | None = None) -> None:
         """Takes the zones as :func:`read` found them, and what ``dns`` says of answers and limits. Where they are not given
@@ -126,13 +130,20 @@ class DnsServer:
         """
         files = files or read(settings)
         self._accesses, self._history = files.accesses, None
-        self._swap(self._generations.make(files.zones, self._generation.table, settings.dns, files.accesses))
+        self._guard = self._new_guard(settings.dns, files)
+        self._swap(
+            self._generations.make(files.zones, self._generation.table, settings.dns, files.accesses, (), self._guard)
+        )
 
     def refresh(self) -> None:
         """What was built is built again, so that no signature grows old in an answer; call every :data:`REFRESH_EVERY`."""
         now = self._generation
         if any(zone.signer for zone in now.zones.values()):
-            self._swap(self._generations.make(now.zones, now.table, now.settings, self._accesses, self._history or ()))
+            self._swap(
+                self._generations.make(
+                    now.zones, now.table, now.settings, self._accesses, self._history or (), self._guard
+                )
+            )
 
     def stats(self) -> DnsStats:
         return self._stats.view()
@@ -168,6 +179,9 @@ class DnsServer:
         wire, self._wire = self._wire, None
         if wire:
             wire.stop()
+
+    def _new_guard(self, settings: Dns, files: Files) -> Guard:
+        return Guard(settings, files.cookie_secrets or (self._own_secret,), self._counters)
 
     def _swap(self, generation: Generation) -> None:
         self._generation = generation

@@ -17,13 +17,15 @@ _SAMPLES = 5
 
 class Counters:
     """Counted by the wire thread alone. ``answers`` by rcode × 2, plus 1 for the truncated ones; ``dropped``
-    are packets that got no answer, or whose answer did not get out; ``connections`` are those open now."""
+    are packets that got no answer, or whose answer did not get out; ``limited`` answers that were held back or emptied
+    by the rate limit; ``connections`` are those open now."""
 
-    __slots__ = ("answers", "connections", "dropped")
+    __slots__ = ("answers", "connections", "dropped", "limited")
 
     def __init__(self) -> None:
         self.answers = [0] * _SLOTS
         self.dropped = 0
+        self.limited = 0
         self.connections = 0
 
 
@@ -52,5 +54,6 @@ class Stats:
             ),
             dropped=self._counters.dropped,
             truncated=sum(answers[1::2]),
+            limited=self._counters.limited,
             tcp_connections=self._counters.connections,
         )

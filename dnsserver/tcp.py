@@ -10,10 +10,11 @@ from __future__ import annotations
 import socket
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
 from typing import TypeAlias
 
-from dnsserver import transfer
+from dnsserver import proxy, transfer
 from dnsserver.generation import Generation
 from dnsserver.stats import Counters
 
@@ -28,14 +29,26 @@ _PAUSE_SECONDS = 1.0
 
 
 class _Connection:
-    """``generation`` is what the answers in ``pending`` were built from; ``transfer`` the rest of a transfer under way,
+    """``address`` is the client's; ``of_proxy`` while a proxy may still say whose it is. ``generation`` is what the answers in ``pending`` were built from; ``transfer`` the rest of a transfer under way,
     which stays one of its serial whatever is published meanwhile."""
 
-    __slots__ = ("active", "address", "ended", "generation", "inbox", "opened", "pending", "sock", "transfer")
+    __slots__ = (
+        "active",
+        "address",
+        "ended",
+        "generation",
+        "inbox",
+        "of_proxy",
+        "opened",
+        "pending",
+        "sock",
+        "transfer",
+    )
 
-    def __init__(self, sock: socket.socket, address: str, now: float) -> None:
+    def __init__(self, sock: socket.socket, address: str, now: float, *, of_proxy: bool) -> None:
         self.sock = sock
         self.address = address
+        self.of_proxy = of_proxy
         self.opened = self.active = now
         self.inbox = bytearray()
         self.pending = bytearray()
@@ -115,11 +128,12 @@ class Streams:
             self._open(sock, peer[0], generation)
 
     def _open(self, sock: socket.socket, address: str, generation: Generation) -> None:
-        if self._of_address[address] >= generation.limits.tcp_per_address:
-            self._close(next(c for c in self._by_activity if c.address == address))
-        elif len(self._by_activity) >= generation.limits.tcp_connections:
+        of_proxy = generation.guard.is_proxy(address)
+        if not of_proxy:
+            self._make_room(address, generation)
+        if len(self._by_activity) >= generation.limits.tcp_connections:
             self._close(next(iter(self._by_activity)))
-        connection = _Connection(sock, address, self._clock())
+        connection = _Connection(sock, address, self._clock(), of_proxy=of_proxy)
 
         def turn(generation: Generation, events: int) -> None:
             self._turn(connection, generation, events)
@@ -130,6 +144,11 @@ class Streams:
         self._by_age[connection] = self._by_activity[connection] = None
         self._of_address[address] += 1
         self._counters.connections += 1
+
+    def _make_room(self, address: str, generation: Generation) -> None:
+        """For one more connection from an address."""
+        if self._of_address[address] >= generation.limits.tcp_per_address:
+            self._close(next(c for c in self._by_activity if c.address == address))
 
     def _turn(self, connection: _Connection, generation: Generation, events: int) -> None:
         """One ready connection: read, answer up to a turn's worth, send, and say what it waits for next."""
@@ -145,13 +164,13 @@ class Streams:
                 return
         except (BlockingIOError, InterruptedError):
             return
-        except OSError:
+        except (OSError, ValueError):  # gone, or a proxy's header that is none
             pass
         self._close(connection)
 
     def _answer(self, connection: _Connection, generation: Generation) -> bool:
         """False when the client does not speak DNS."""
-        if connection.pending:
+        if connection.pending or (connection.of_proxy and not self._take_header(connection, generation)):
             return True
         for _ in range(_QUERIES_A_TURN):
             if len(connection.pending) >= _MOST_PENDING:
@@ -169,6 +188,7 @@ class Streams:
                 reply = generation.streams.answer(query)
                 if reply is None:
                     return False
+                reply = generation.guard.stream(query, reply, connection.address)
                 connection.generation = generation
             else:
                 break
@@ -176,6 +196,23 @@ class Streams:
             connection.active = self._clock()
             self._by_activity.move_to_end(connection)
         return True
+
+    def _take_header(self, connection: _Connection, generation: Generation) -> bool:
+        """Whether what comes next is DNS. A proxy that speaks for itself sends no header, or one without addresses."""
+        if connection.inbox and proxy.begins(connection.inbox):
+            taken = proxy.take(connection.inbox)
+            if taken is None:
+                return False
+            client, end = taken
+            del connection.inbox[:end]
+            address = str(ip_address(client)) if client else connection.address
+            if address != connection.address:
+                self._make_room(address, generation)
+                self._forget_address(connection)
+                connection.address = address
+                self._of_address[address] += 1
+        connection.of_proxy = not connection.inbox
+        return not connection.of_proxy
 
     def _send(self, connection: _Connection, generation: Generation) -> bool:
         """False when the connection holds answers from an older table: they may hold an erased address."""
@@ -207,7 +244,10 @@ class Streams:
         self._selector.unregister(connection.sock)
         connection.sock.close()
         del self._by_age[connection], self._by_activity[connection]
+        self._forget_address(connection)
+        self._counters.connections -= 1
+
+    def _forget_address(self, connection: _Connection) -> None:
         self._of_address[connection.address] -= 1
         if not self._of_address[connection.address]:
             del self._of_address[connection.address]
-        self._counters.connections -= 1

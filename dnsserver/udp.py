@@ -17,6 +17,7 @@ import socket
 import sys
 from array import array
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from itertools import accumulate
 from typing import Protocol, TypeAlias, cast
 
@@ -43,6 +44,10 @@ class DatagramPort(Protocol):
 
     def serve(self, answer: Answer) -> None: ...
 
+    def peers(self) -> list[bytes]:
+        """The addresses that the packets of the batch under way came from, 4 or 16 octets each, and maybe more behind."""
+        ...
+
 
 def datagram_port(sock: socket.socket, counters: Counters) -> DatagramPort:
     """For a bound UDP socket. ``ValueError`` where a wildcard address cannot be served."""
@@ -67,11 +72,13 @@ class SimplePort:
         self.sock = sock
         self._counters = counters
         self._control = _CONTROL if wildcard else 0
+        self._peer = ""
 
     def serve(self, answer: Answer) -> None:
         for _ in range(BATCH):
             try:
                 packet, ancillary, _, client = self.sock.recvmsg(_SLOT, self._control)
+                self._peer = client[0]
             except OSError as error:
                 if error.errno in _BROKEN:
                     raise
@@ -85,6 +92,9 @@ class SimplePort:
                 self.sock.sendmsg([reply], ancillary, 0, client)
             except OSError:
                 self._counters.dropped += 1
+
+    def peers(self) -> list[bytes]:
+        return [ip_address(self._peer.partition("%")[0]).packed]
 
 
 class BatchPort:
@@ -106,9 +116,11 @@ class BatchPort:
         self._route_free = wildcard and sock.family == socket.AF_INET
         libc = ctypes.PyDLL(None, use_errno=True)
         self._recvmmsg, self._sendmmsg = libc.recvmmsg, libc.sendmmsg
-        name_length = 16 if sock.family == socket.AF_INET else 28
+        name_length, address = (16, slice(4, 8)) if sock.family == socket.AF_INET else (28, slice(8, 24))
         memory = _Memory()
-        names, self._control_at, self._controls = memory.area(_NAME), *memory.area_and_view(_CONTROL, "I")
+        names, name_view = memory.area_and_view(_NAME, "B")
+        self._peers = tuple(name_view[_NAME * i :][address] for i in range(BATCH))
+        self._control_at, self._controls = memory.area_and_view(_CONTROL, "I")
         heads, self._heads = memory.area_and_view(_HEAD, "B")
         rests, self._rests = memory.area_and_view(_SLOT - _HEAD, "B")
         self._outgoing_at, self._outgoing = memory.area_and_view(_SLOT, "B")
@@ -151,6 +163,9 @@ class BatchPort:
             sent = [reply for reply in replies if reply]
         self._lay_out(asked, sent)
         self._send(len(sent))
+
+    def peers(self) -> list[bytes]:
+        return [peer.tobytes() for peer in self._peers]
 
     def _lengthen(self, packets: list[bytes], heads: bytes, lengths: Sequence[int]) -> None:
         for i, length in enumerate(lengths):
@@ -199,9 +214,6 @@ class _Memory:
 
     def __init__(self) -> None:
         self._areas: list[ctypes.Array[ctypes.c_char]] = []
-
-    def area(self, slot: int) -> int:
-        return self.area_and_view(slot, "B")[0]
 
     def area_and_view(self, slot: int, unit: str) -> tuple[int, memoryview]:
         area = ctypes.create_string_buffer(slot * BATCH)

@@ -101,6 +101,7 @@ def _datagrams(port: DatagramPort) -> Handler:
     serve = port.serve
 
     def handle(generation: Generation, _: int) -> None:
-        serve(generation.datagrams.answers)
+        guard, answers = generation.guard, generation.datagrams.answers
+        serve(lambda packets: guard.datagrams(packets, port.peers, answers))
 
     return handle

@@ -7,6 +7,7 @@ process, not beside the file that includes, so that is done here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from core.errors import ConfigError
 
 _DEEPEST = 8
 """Files that may include each other."""
+_MOST_GENERATED = 65536
+_SPAN = re.compile(r"(\d{1,10})-(\d{1,10})(/\d{1,10})?")
 _UNSAID = {
     "Text input is malformed.": "a value that cannot stand there",
     "Text input ended unexpectedly.": "a value is missing",
@@ -62,7 +65,7 @@ class _Reader(dns.zonefile.Reader):
             reason = error.strerror if isinstance(error, OSError) else "not a text file"
             raise ConfigError(f"{which} cannot be read: {reason}") from error
         self._path, self._records, self._depth = path, records, depth
-        self._lines = _Lines(text, str(path), self._include)
+        self._lines = _Lines(text, str(path), self._directive)
         collector = _Collector(records, self._place)
         super().__init__(self._lines, dns.rdataclass.IN, cast(dns.transaction.Transaction, collector))
 
@@ -75,6 +78,17 @@ class _Reader(dns.zonefile.Reader):
 
     def _place(self) -> str:
         return f"{self._path}:{self._lines.start}"
+
+    def _directive(self, word: str) -> bool:
+        """Does what dnspython does not, or not so well: ``$INCLUDE`` as a whole, of ``$GENERATE`` how much is too much."""
+        if word == "$GENERATE":
+            span = self._lines.get()
+            self._lines.unget(span)  # what is no span, the reader says
+            if (match := _SPAN.fullmatch(span.value)) and int(match[2]) - int(match[1]) >= _MOST_GENERATED:
+                raise ConfigError(f"{self._place()}: $GENERATE makes at most {_MOST_GENERATED} records")
+        elif word == "$INCLUDE":
+            self._include()
+        return word == "$INCLUDE"
 
     def _include(self) -> None:
         """``$INCLUDE <file> [<origin>]``: origin, owner and TTLs are as before when it is over (RFC 1035 section 5.1)."""
@@ -100,9 +114,10 @@ class _Lines(dns.tokenizer.Tokenizer):
 
     start = 1
 
-    def __init__(self, text: str, name: str, include: Callable[[], None]) -> None:
+    def __init__(self, text: str, name: str, directive: Callable[[str], bool]) -> None:
+        """``directive`` is called with each in capitals, and tells whether that was all."""
         super().__init__(text, name)
-        self._include = include
+        self._directive = directive
 
     def get(self, want_leading: bool = False, want_comment: bool = False) -> dns.tokenizer.Token:
         if not (want_leading and want_comment):
@@ -110,9 +125,8 @@ class _Lines(dns.tokenizer.Tokenizer):
         while True:
             self.start = self.where()[1]
             token = super().get(want_leading, want_comment)
-            if not token.is_identifier() or token.value.upper() != "$INCLUDE":
+            if not (token.is_identifier() and token.value[:1] == "$" and self._directive(token.value.upper())):
                 return token
-            self._include()
 
 
 class _Collector:

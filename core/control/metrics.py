@@ -144,5 +144,6 @@ class _Collector(Collector):
             queries.add_metric([rcode], count)
         yield queries
         yield CounterMetricFamily("pointsman_dns_dropped", "packets not answered", value=dns.dropped)
+        yield CounterMetricFamily("pointsman_dns_limited", "answers held back by the rate limit", value=dns.limited)
         yield CounterMetricFamily("pointsman_dns_truncated", "answers truncated", value=dns.truncated)
         yield GaugeMetricFamily("pointsman_dns_tcp_connections", "TCP connections open", value=dns.tcp_connections)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -29,6 +30,34 @@ def _url(value: str) -> str:
     if not value.startswith(("http://", "https://")):
         raise ValueError("not a URL: write https://…")
     return value
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value, strict=False))
+    except ValueError:
+        raise ValueError("not an address or network: write 192.0.2.1, 192.0.2.0/24 or 2001:db8::/48") from None
+
+
+Network = Annotated[str, AfterValidator(_network)]
+
+
+class RateLimit(Section):
+    """Response rate limiting over UDP: what forged queries can make this server send to others."""
+
+    per_second: int = Field(
+        0,
+        ge=0,
+        description="answers of one kind (data; none or a referral; no such name; an error) a second to one network; 0: no limit",
+    )
+    slip: int = Field(
+        2, ge=0, description='every so many answers over the limit an empty one says "ask over TCP"; 0: none does'
+    )
+    ipv4_prefix: int = Field(24, ge=1, le=32, description="bits of an IPv4 address that make a network")
+    ipv6_prefix: int = Field(56, ge=1, le=128, description="bits of an IPv6 address that make a network")
+    exempt: tuple[Network, ...] = Field(
+        (), description="addresses and networks without a limit; clients with a good cookie have none"
+    )
 
 
 class DnsLimits(Section):
@@ -60,6 +89,15 @@ class Dns(Section):
     version: str = Field("", description="answer to version.bind; empty: refused")
     workers: int = Field(1, ge=1, le=64, description="processes that answer; 1 is the wire thread of this one")
     limits: DnsLimits = Field(DnsLimits(), description="what one client can take")
+    cookies: bool = Field(True, description="answer DNS cookies (RFC 7873)")
+    cookie_secrets: Annotated[str, PathRole.PRIVATE] = Field(
+        "",
+        description="file with the secrets of the cookies, 32 hexadecimal digits a line, the first makes them; for servers that share an address; empty: a new secret at each start",
+    )
+    rate_limit: RateLimit = Field(RateLimit(), description="response rate limiting")
+    proxies: tuple[Network, ...] = Field(
+        (), description="addresses and networks of proxies whose PROXY protocol headers (version 2) are believed"
+    )
 
 
 class SilencePolicy(Section):

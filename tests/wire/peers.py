@@ -10,6 +10,8 @@ from pathlib import Path
 from tests.conftest import require
 from tests.live.name_servers import NameServer, await_zone, free_ports, stop
 
+COOKIE_SECRET = "e5e973e5a6b2a43f48e7dc849e37bfcf"
+
 
 @contextmanager
 def primaries(directory: Path, zones: Mapping[str, Path]) -> Iterator[list[NameServer]]:
@@ -45,6 +47,8 @@ server:
   xfrdir: "{place}"
   rrl-ratelimit: 0
   minimal-responses: yes
+  answer-cookie: yes
+  cookie-secret: "{COOKIE_SECRET}"
 remote-control:
   control-enable: no
 {own}""")
@@ -65,8 +69,12 @@ database:
 log:
   - target: stderr
     any: info
+mod-cookies:
+  - id: default
+    secret: 0x{COOKIE_SECRET}
 template:
   - id: default
+    global-module: mod-cookies/default
     storage: {place}
     zonefile-sync: -1
     journal-content: none
@@ -84,6 +92,7 @@ options {{
   directory "{place}"; pid-file "{place}/pid"; session-keyfile none; managed-keys-directory "{place}";
   listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};
   recursion no; dnssec-validation no; notify no; minimal-responses yes; minimal-any no; zero-no-soa-ttl no;
+  cookie-algorithm siphash24; cookie-secret "{COOKIE_SECRET}";
   check-integrity no; check-mx ignore; check-mx-cname ignore; check-srv-cname ignore; check-wildcard no;
 }};
 controls {{ }};
