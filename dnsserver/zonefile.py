@@ -25,6 +25,8 @@ from core.errors import ConfigError
 
 _DEEPEST = 8
 """Files that may include each other."""
+_DIRECTIVES = ("$ORIGIN", "$TTL", "$GENERATE")
+"""Beside ``$INCLUDE``. dnspython has ``$UNICODE`` too, which nobody else reads."""
 _MOST_GENERATED = 65536
 _SPAN = re.compile(r"(\d{1,10})-(\d{1,10})(/\d{1,10})?")
 _UNSAID = {
@@ -67,7 +69,8 @@ class _Reader(dns.zonefile.Reader):
         self._path, self._records, self._depth = path, records, depth
         self._lines = _Lines(text, str(path), self._directive)
         collector = _Collector(records, self._place)
-        super().__init__(self._lines, dns.rdataclass.IN, cast(dns.transaction.Transaction, collector))
+        transaction = cast(dns.transaction.Transaction, collector)
+        super().__init__(self._lines, dns.rdataclass.IN, transaction, allow_directives=_DIRECTIVES)
 
     def read_all(self) -> None:
         try:

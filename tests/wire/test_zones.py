@@ -40,6 +40,7 @@ REFUSED = {
     "unknown type": ("x NOTATYPE 1", "unknown rdatatype 'NOTATYPE'"),
     "bad address": ("a A 192.0.2.1\nx A 192.0.2", "a value that cannot stand there"),
     "wrong class": ("x CH A 192.0.2.1", "RR class is not zone's class"),
+    "unknown directive": ("$UNICODE 2008", "zone file directive '$UNICODE' is not allowed"),
     "too much": ("$GENERATE 1-99999999 h$ A 192.0.2.1", "$GENERATE makes at most 65536 records"),
     "type 0": ("x TYPE0 \\# 0", "x.example.test. TYPE0: not a type that a zone can hold"),
 }
