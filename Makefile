@@ -37,6 +37,10 @@ bench-console: .venv/.dev
 bench-dns: .venv/.dev
 	$(BIN)/python -m bench.dns $(ARGS)
 
+.PHONY: bench-flood
+bench-flood: .venv/.dev
+	$(BIN)/python -m bench.flood $(ARGS)
+
 bench-secondaries: .venv/.dev
 	$(BIN)/python -m bench.secondaries $(ARGS)
 

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing.synchronize import Event
 
 import dns.edns
 import dns.message
@@ -32,20 +33,25 @@ _HELD = 600
 """Connections with half a message each; more than the server keeps."""
 _PAUSE = 0.02
 
-Flood = Callable[[tuple[str, int]], None]
+Flood = Callable[[tuple[str, int], Event], None]
+"""Where it goes, and what it sets when it has begun."""
 
 
-def nothing(address: tuple[str, int]) -> None:
+def nothing(address: tuple[str, int], begun: Event) -> None:
+    begun.set()
     time.sleep(3600)
 
 
-def queries(address: tuple[str, int]) -> None:
-    _blast(address, [dns.message.make_query(_NAME, "A", use_edns=0, id=number).to_wire() for number in range(1000)])
+def queries(address: tuple[str, int], begun: Event) -> None:
+    _blast(
+        address, begun, [dns.message.make_query(_NAME, "A", use_edns=0, id=number).to_wire() for number in range(1000)]
+    )
 
 
-def unknown_names(address: tuple[str, int]) -> None:
+def unknown_names(address: tuple[str, int], begun: Event) -> None:
     _blast(
         address,
+        begun,
         [
             dns.message.make_query(f"{random.getrandbits(60):x}.{_NAME}", "A", use_edns=0).to_wire()
             for _ in range(20000)
@@ -53,27 +59,28 @@ def unknown_names(address: tuple[str, int]) -> None:
     )
 
 
-def new_cookies(address: tuple[str, int]) -> None:
+def new_cookies(address: tuple[str, int], begun: Event) -> None:
     def packet() -> bytes:
         option = dns.edns.GenericOption(dns.edns.OptionType.COOKIE, random.randbytes(8))
         return dns.message.make_query(_NAME, "A", use_edns=0, options=[option]).to_wire()
 
-    _blast(address, [packet() for _ in range(20000)])
+    _blast(address, begun, [packet() for _ in range(20000)])
 
 
-def nonsense(address: tuple[str, int]) -> None:
-    _blast(address, [random.randbytes(random.randrange(100)) for _ in range(20000)])
+def nonsense(address: tuple[str, int], begun: Event) -> None:
+    _blast(address, begun, [random.randbytes(random.randrange(100)) for _ in range(20000)])
 
 
-def connections(address: tuple[str, int]) -> None:
+def connections(address: tuple[str, int], begun: Event) -> None:
     """Opened, used once and dropped."""
     query = dns.message.make_query(_NAME, "A").to_wire()
+    begun.set()
     while True:
         with suppress(OSError), socket.create_connection(address, 1) as sock:
             sock.sendall(len(query).to_bytes(2) + query)
 
 
-def half_messages(address: tuple[str, int]) -> None:
+def half_messages(address: tuple[str, int], begun: Event) -> None:
     """Many at once; a connection that the server closes is opened again."""
     held: list[socket.socket] = []
     while True:
@@ -82,16 +89,18 @@ def half_messages(address: tuple[str, int]) -> None:
             sock.sendall(b"\x00\x40half")
             held.append(sock)
         if len(held) > _HELD:
+            begun.set()
             held.pop(0).close()
 
 
 FLOODS: tuple[Flood, ...] = (nothing, queries, unknown_names, new_cookies, nonsense, connections, half_messages)
 
 
-def _blast(address: tuple[str, int], packets: list[bytes]) -> None:
+def _blast(address: tuple[str, int], begun: Event, packets: list[bytes]) -> None:
     sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(8)]
     for sock in sockets:
         sock.connect(address)
+    begun.set()
     while True:
         for number, packet in enumerate(packets):
             with suppress(OSError):
@@ -138,9 +147,12 @@ class _Client:
 
 def _measure(server: DnsServer, flood: Flood, swaps: int, serial: int) -> tuple[list[float], list[float], float, float]:
     """Seconds until each swap had returned and was heard, cores of the wire thread, and the share that was lost."""
-    process = multiprocessing.get_context("spawn").Process(target=flood, args=(server.addresses[0],), daemon=True)
+    spawned = multiprocessing.get_context("spawn")
+    begun = spawned.Event()
+    process = spawned.Process(target=flood, args=(server.addresses[0], begun), daemon=True)
     process.start()
-    time.sleep(2.0)
+    begun.wait(60)
+    time.sleep(0.2)
     client = _Client(server.addresses[0])
     clock = time.pthread_getcpuclockid(next(t.ident or 0 for t in threading.enumerate() if t.name == "dns-wire"))
     began, busy = time.perf_counter(), time.clock_gettime(clock)
