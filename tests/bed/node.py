@@ -6,14 +6,16 @@ nftables and iptables. The machine under the bed needs no systemd.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bed.keeper import control_groups
 from tests.bed.root import ON_NODE
 from tests.bed.shell import BedError, wait_until
-from tests.bed.space import Space
+from tests.bed.space import ROOT, Space
 
+GUIDE = ROOT / "docs" / "operators-guide.md"
 # --keep-unit leaves a reboot to whoever started nspawn (exit code 133). A reboot empties the kernel's tables, too; here the
 # namespace outlives it.
 _LOOP = """
@@ -46,6 +48,11 @@ _CNI = """{ "cniVersion": "0.4.0", "name": "bed", "plugins": [
 """
 
 
+def sudoers() -> str:
+    """The lines that the operator's guide tells operators to install, word by word."""
+    return "".join(f"{line}\n" for line in re.findall(r"^pointsman ALL=.*", GUIDE.read_text(), re.MULTILINE))
+
+
 @dataclass(frozen=True)
 class Node:
     space: Space
@@ -65,13 +72,16 @@ class Node:
     def prepare(self, key: str) -> str:
         """Files for the first boot; ``key`` may log in as ``pointsman`` and as root. Returns the node's host key."""
         new = self.directory / "files"
-        for directory in ("etc/ssh", "etc/cni/net.d", "root/.ssh", "home/pointsman/.ssh"):
+        for directory in ("etc/ssh", "etc/sudoers.d", "etc/cni/net.d", "root/.ssh", "home/pointsman/.ssh"):
             (new / directory).mkdir(parents=True)
         host_key = new / "etc/ssh/ssh_host_ed25519_key"
         self.space.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", str(host_key))
         (new / "etc/hostname").write_text(f"{self.name}\n")
         (new / "etc/hosts").write_text(f"127.0.0.1 localhost {self.name}\n")
         (new / "etc/cni/net.d/10-bed.conflist").write_text(_CNI % self.pods)
+        allowed = new / "etc/sudoers.d/pointsman"
+        allowed.write_text(sudoers())
+        allowed.chmod(0o440)
         for home in ("root", "home/pointsman"):
             (new / home / ".ssh/authorized_keys").write_text(key)
             (new / home / ".ssh").chmod(0o700)
