@@ -27,6 +27,13 @@ bench: bench-failover bench-dns
 bench-failover: .venv/.dev
 	$(BIN)/python -m bench.failover $(ARGS)
 
+# Needs haproxy and gdnsd.
+bench-beside: .venv/.dev
+	$(BIN)/python -m bench.beside $(ARGS)
+
+bench-scale: .venv/.dev
+	$(BIN)/python -m bench.scale $(ARGS)
+
 bench-idle: .venv/.dev
 	$(BIN)/python -m bench.idle $(ARGS)
 

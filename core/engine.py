@@ -39,6 +39,8 @@ from core.world import World
 TICK = 0.025
 RENEW_EVERY = 0.5
 """Seconds for which results that say what is known are kept together: only their time is new."""
+JOBS = 1000
+"""Steps whose effects may wait: while the store is waited for, more become one."""
 SAVE_DEADLINE = 0.05
 ORDER_SAVE_DEADLINE = 5.0
 EVENTS_KEPT = 1000
@@ -153,6 +155,11 @@ class Engine:
         return OrderResult(reply.said, self.state.table.serial, revisions)
 
     @property
+    def waiting(self) -> int:
+        """How many steps have effects that are not carried out yet."""
+        return len(self._jobs)
+
+    @property
     def trouble(self) -> tuple[str, ...]:
         """What is wrong with pointsman itself, one line each."""
         return (*filter(None, (self.saver.trouble, self._stopped())), *self._defects.values())
@@ -240,6 +247,19 @@ class Engine:
     def _add(self, job: Job) -> None:
         self._jobs.append(job)
         self._work.set()
+        if len(self._jobs) > JOBS:
+            self._melt()
+
+    def _melt(self) -> None:
+        """One job instead of many: the store and the log take what is theirs at once, and of the tables the newest is published.
+        Nothing is lost by it, and nothing comes later; whoever gave an order goes on waiting."""
+        jobs = tuple(self._jobs)
+        self._hand_over()
+        tables = [effect for job in jobs for effect in job.effects if isinstance(effect, Publish)]
+        if tables:
+            erased = tuple(dict.fromkeys(key for table in tables for key in table.erased))
+            self._jobs.append(Job((Publish(tables[-1].table, erased),), durable=any(job.durable for job in jobs)))
+        self._jobs.extend(Job((), durable=True, published=job.published) for job in jobs if job.published)
 
     async def _carry_out(self) -> None:
         jobs = list(self._jobs)
