@@ -27,12 +27,16 @@ bench: bench-failover bench-dns
 bench-failover: .venv/.dev
 	$(BIN)/python -m bench.failover $(ARGS)
 
+.PHONY: bench-beside bench-scale bench-deciding
 # Needs haproxy and gdnsd.
 bench-beside: .venv/.dev
 	$(BIN)/python -m bench.beside $(ARGS)
 
 bench-scale: .venv/.dev
 	$(BIN)/python -m bench.scale $(ARGS)
+
+bench-deciding: .venv/.dev
+	$(BIN)/python -m bench.deciding
 
 bench-idle: .venv/.dev
 	$(BIN)/python -m bench.idle $(ARGS)

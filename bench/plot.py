@@ -15,8 +15,8 @@ from pathlib import Path
 
 from bench.failover import percentile
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 860, 430, 62, 190, 64, 54
-LEAST, MOST = 5.0, 60_000.0
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 860, 430, 62, 200, 64, 54
+LEAST, MOST = 2.0, 60_000.0
 TICKS = (10, 100, 1000, 10_000)
 MINOR = tuple(n * 10**e for e in range(5) for n in range(2, 10) if LEAST <= n * 10**e <= MOST)
 NAMED = {10: "10 ms", 100: "100 ms", 1000: "1 s", 10_000: "10 s"}

@@ -62,6 +62,7 @@ class Link:
         self._timer: asyncio.TimerHandle | None = None
         self._out: list[str] = []
         self._heard_at = self._noop_at = self._quiet = 0.0
+        self._told: tuple[object, ...] = ()
         loop = asyncio.get_running_loop()
         self._greeted: asyncio.Future[None] = loop.create_future()
         self._done: asyncio.Future[str] = loop.create_future()
@@ -137,8 +138,7 @@ class Link:
             self._measured(frame.number, now)
             return True
         if self._watch:
-            self._watch.on(frame, now)
-            return frame.op not in "oc"
+            return self._watch.on(frame, now)
         if frame.op == "s" and not self.shell and frame.data in (b"bash", b"sh"):
             self.shell = frame.data.decode()
             self._out.append(script(self.shell, self._token, self._detection))
@@ -188,7 +188,10 @@ class Link:
                 self._noop_at = now + _NOOP
                 self._out.append(".")
             self._flush()
-            self._changed()
+            told = self._watch.first_round_done, self._watch.event_driven(now), self.late, self.cost
+            if told != self._told:
+                self._told = told
+                self._changed()
         except Exception as error:
             self._fail(error)
             return

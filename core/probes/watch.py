@@ -135,22 +135,26 @@ class Watch:
 
     # --- what the script says -----------------------------------------------------------------------------------------
 
-    def on(self, frame: Frame, now: float) -> None:
-        """One line of the script other than ticks and greetings. Numbers it was never given are ignored."""
+    def on(self, frame: Frame, now: float) -> bool:
+        """One line of the script other than ticks and greetings; whether :meth:`due` may do something sooner for it. Numbers
+        it was never given are ignored."""
         index, is_pids = divmod(frame.number, 2)
         if index >= len(self._slots):
-            return
+            return False
         slot = self._slots[index]
         command = slot.pids if is_pids else slot.main
         match frame.op:
             case "b":
+                awaited = command.asked_at is not None
                 command.began(frame.data, now)
                 if command is slot.main:
                     slot.run_sign, slot.sign, slot.event_at = slot.sign, None, None
+                return not awaited
             case "o" | "c" | "x":
                 run, _, data = frame.data.partition(b" ")
                 if run and run == command.run:
                     self._output(slot, command, frame.op, data, now)
+                return frame.op == "x"
             case "d" if frame.data.isdigit():
                 pid = int(frame.data)
                 slot.armed -= {pid}
@@ -165,6 +169,7 @@ class Watch:
                 slot.stream_ends = 0 if lived > _STREAM_RETRY_LIMIT else slot.stream_ends + 1
                 slot.stream_since = None
                 slot.stream_at = now + min(_STREAM_RETRY_LIMIT, _STREAM_RETRY * 2 ** min(slot.stream_ends, 10))
+        return True
 
     def _output(self, slot: _Slot, command: _Command, op: str, data: bytes, now: float) -> None:
         try:
