@@ -145,7 +145,12 @@ class Part:
         store = await Store.open(Path(settings.store.directory), settings.store.keep_events)
         try:
             state = restore(build(settings), await store.load(), clock.now())
-            dns = DnsServer(settings, state.table, lambda error: _say(loop, self._fail, error))
+            dns = DnsServer(
+                settings,
+                state.table,
+                lambda error: _say(loop, self._fail, error),
+                lambda line: _log.warning("dns_worker_replaced", why=line),
+            )
             dns.start()
             try:
                 saver = Saver(store, clock)

@@ -24,7 +24,8 @@ from dnsserver.zone import Zones
 @dataclass(frozen=True, slots=True)
 class Generation:
     """``datagrams`` and ``streams`` answer what came over UDP and over TCP, ``transfers`` those who want whole zones;
-    ``guard`` stands before all."""
+    ``guard`` stands before all. ``accesses`` say who may have zones, and ``history`` are the tables before this one with the
+    same zones."""
 
     table: RecordTable
     zones: Zones
@@ -33,6 +34,8 @@ class Generation:
     streams: AnswerCache
     transfers: Transfers
     guard: Guard
+    accesses: Accesses
+    history: tuple[RecordTable, ...]
 
     @property
     def limits(self) -> DnsLimits:
@@ -72,6 +75,8 @@ class Generations:
             self._cache(Responder(zones, table, settings, stream=True), for_streams, accesses.keyring),
             Transfers(zones, table, history, accesses, self._counters),
             guard,
+            accesses,
+            history,
         )
 
     def _cache(self, responder: Responder, limit: int, keyring: Keyring) -> AnswerCache:

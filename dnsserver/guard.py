@@ -34,9 +34,11 @@ _NO_COOKIE = b""
 
 
 class Guard:
-    """Made anew from the settings, never with a new table: what it counts and knows goes on."""
+    """Made anew from the settings, never with a new table: what it counts and knows goes on. ``secrets`` are those of the
+    cookies, for the guards of other processes that answer at the same addresses."""
 
     def __init__(self, settings: Dns, secrets: Sequence[bytes], counters: Counters) -> None:
+        self.secrets = tuple(secrets)
         self._cookies = Cookies(secrets) if settings.cookies else None
         self._limiter = Limiter(settings.rate_limit, time.monotonic) if settings.rate_limit.per_second else None
         self._proxies = tuple(ip_network(text, strict=False) for text in settings.proxies)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Iterable
+from typing import TypeAlias
 
 from core.errors import StartError
 
@@ -11,12 +13,16 @@ _PAIR_TRIES = 20
 _BACKLOG = 512
 
 
-def bind(address: str, port: int) -> tuple[socket.socket, socket.socket]:
-    """A UDP socket and a TCP listener on the same port. Raises StartError."""
+Pair: TypeAlias = tuple[socket.socket, socket.socket]
+"""A UDP socket and a TCP listener on the same port."""
+
+
+def bind(address: str, port: int, *, beside: bool = False) -> Pair:
+    """``beside``: others of ours have the port, and share it (:func:`share`). Raises StartError."""
     for _ in range(_PAIR_TRIES):
-        datagrams = _bind(address, port, socket.SOCK_DGRAM)
+        datagrams = _bind(address, port, socket.SOCK_DGRAM, beside=beside)
         try:
-            return datagrams, _bind(address, datagrams.getsockname()[1], socket.SOCK_STREAM)
+            return datagrams, _bind(address, datagrams.getsockname()[1], socket.SOCK_STREAM, beside=beside)
         except StartError as error:
             datagrams.close()
             if port or not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EADDRINUSE:
@@ -24,12 +30,28 @@ def bind(address: str, port: int) -> tuple[socket.socket, socket.socket]:
     raise StartError(f"cannot listen on {address}: found no port that is free for UDP and TCP")
 
 
-def _bind(address: str, port: int, kind: socket.SocketKind) -> socket.socket:
+def share(pairs: Iterable[Pair]) -> None:
+    """From now on more sockets of ours may be bound to the same ports. Sockets that were bound before keep all others off:
+    a second server that would take half of the questions is refused."""
+    for pair in pairs:
+        for sock in pair:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+
+def close(pairs: Iterable[Pair]) -> None:
+    for pair in pairs:
+        for sock in pair:
+            sock.close()
+
+
+def _bind(address: str, port: int, kind: socket.SocketKind, *, beside: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, kind)
     try:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if beside:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if kind == socket.SOCK_STREAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((address, port))

@@ -18,6 +18,7 @@ from core.settings import Dns, Settings
 from core.settings.base import listen_address
 from core.snapshot import AnswerView, DnsStats
 from dnsserver import cookies, listen, transfer, zone, zonenotes
+from dnsserver.crew import Crew
 from dnsserver.dnssec.ahead import Ahead
 from dnsserver.generation import Generation, Generations
 from dnsserver.guard import Guard
@@ -60,11 +61,20 @@ def read(settings: Settings) -> Files:
 class DnsServer:
     """An authoritative server of the zones of the settings and of the record table.
 
-    All methods are for one thread, the engine's. ``on_death`` is called in the wire thread should that end by an
-    exception, which is a defect. Raises ConfigError, with file and line where there is one.
+    All methods are for one thread, the engine's. ``on_death`` is called in the thread that answers, or that keeps those who
+    do (``dns.workers`` over 1), should it end by an exception, which is a defect; ``report`` gets a line about each worker
+    that had to be replaced. Raises ConfigError, with file and line where there is one.
     """
 
-    def __init__(self, settings: Settings, table: RecordTable, on_death: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        table: RecordTable,
+        on_death: Callable[[BaseException], None],
+        report: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._workers = settings.dns.workers
+        self._report = report
         self._listen = [listen_address(text) for text in settings.dns.listen]
         self._counters = Counters()
         self._stats = Stats(self._counters)
@@ -77,11 +87,16 @@ class DnsServer:
         self._generation = self._generations.make(files.zones, table, settings.dns, self._accesses, (), self._guard)
         self._on_death = on_death
         self._ahead = Ahead()
-        self._wire: Wire | None = None
+        self._answering: Wire | Crew | None = None
         self._addresses: tuple[tuple[str, int], ...] = ()
 
     def start(self) -> None:
         """Binds every ``dns.listen`` for UDP and TCP and starts to answer. Raises StartError with what to do."""
+        if self._workers > 1:
+            crew = Crew(self._workers, self._listen, self._generation, self._counters, self._report, self._on_death)
+            crew.start()
+            self._answering, self._addresses = crew, crew.addresses
+            return
         ports: list[DatagramPort] = []
         listeners = []
         try:
@@ -98,8 +113,8 @@ class DnsServer:
                 sock.close()
             raise
         self._addresses = tuple(sock.getsockname()[:2] for sock in listeners)
-        self._wire = Wire(ports, listeners, self._generation, self._counters, self._on_death)
-        self._wire.start()
+        self._answering = wire = Wire(ports, listeners, self._generation, self._counters, self._on_death)
+        wire.start()
         self._ahead.prepare(self._generation.zones, self._generation.table)
 
     @property
@@ -176,15 +191,16 @@ class DnsServer:
     def stop(self) -> None:
         """Stops answering and closes all sockets. Harmless when repeated."""
         self._ahead.stop()
-        wire, self._wire = self._wire, None
-        if wire:
-            wire.stop()
+        answering, self._answering = self._answering, None
+        if answering:
+            answering.stop()
 
     def _new_guard(self, settings: Dns, files: Files) -> Guard:
         return Guard(settings, files.cookie_secrets or (self._own_secret,), self._counters)
 
     def _swap(self, generation: Generation) -> None:
         self._generation = generation
-        if self._wire:
-            self._wire.publish(generation)
+        if self._answering:
+            self._answering.publish(generation)
+        if isinstance(self._answering, Wire):  # workers sign for themselves
             self._ahead.prepare(generation.zones, generation.table)

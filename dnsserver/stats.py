@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from operator import add
 
 import dns.rcode
 
@@ -27,6 +28,22 @@ class Counters:
         self.dropped = 0
         self.limited = 0
         self.connections = 0
+
+    def take(self, other: Counters) -> None:
+        """Counts from there on."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(other, name))
+
+
+def total(parts: Iterable[Counters]) -> Counters:
+    """What several have counted."""
+    summed = Counters()
+    for part in parts:
+        summed.answers = list(map(add, summed.answers, part.answers))
+        summed.dropped += part.dropped
+        summed.limited += part.limited
+        summed.connections += part.connections
+    return summed
 
 
 class Stats:

@@ -61,7 +61,6 @@ def _not_yet(settings: Settings) -> Iterator[Finding]:
     written: list[tuple[Loc, object]] = [
         (("alerts", "command"), settings.alerts.command),
         (("alerts", "webhook"), settings.alerts.webhook),
-        (("dns", "workers"), settings.dns.workers > 1),
     ]
     for index, cluster in enumerate(settings.cluster):
         written.append((("cluster", index, "router", "kind"), cluster.router.kind != "none"))

@@ -87,7 +87,12 @@ class Dns(Section):
     )
     nsid: str = Field("", description="server identity for those who ask (RFC 5001); empty: none")
     version: str = Field("", description="answer to version.bind; empty: refused")
-    workers: int = Field(1, ge=1, le=64, description="processes that answer; 1 is the wire thread of this one")
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="processes that answer, each on a core of its own; 1: a thread of this process answers",
+    )
     limits: DnsLimits = Field(DnsLimits(), description="what one client can take")
     cookies: bool = Field(True, description="answer DNS cookies (RFC 7873)")
     cookie_secrets: Annotated[str, PathRole.PRIVATE] = Field(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,11 @@ class Key:
     """One private key. Record data is in wire form."""
 
     private: ec.EllipticCurvePrivateKey = field(repr=False)
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Key], tuple[bytes]]:
+        """For another process of ours."""
+        form = serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        return _from_der, (self.private.private_bytes(*form),)
 
     @cached_property
     def dnskey(self) -> bytes:
@@ -69,6 +75,12 @@ def generate(path: Path, zone: str) -> Key:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(head.encode() + pem)
     return key
+
+
+def _from_der(der: bytes) -> Key:
+    private = serialization.load_der_private_key(der, None)
+    assert isinstance(private, ec.EllipticCurvePrivateKey)
+    return Key(private)
 
 
 def load(path: str) -> Key:

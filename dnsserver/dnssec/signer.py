@@ -43,10 +43,15 @@ class Signer:
 
     def __init__(self, apex: Labels, keys: Sequence[Key], clock: Callable[[], float] = time.time) -> None:
         self.keys = tuple(keys)
+        self._apex = apex
         self._name = wire_name(apex)
         self._clock = clock
         self._young: dict[_Covered, tuple[float, tuple[bytes, ...]]] = {}
         self._old: dict[_Covered, tuple[float, tuple[bytes, ...]]] = {}
+
+    def __reduce__(self) -> tuple[type[Signer], tuple[Labels, tuple[Key, ...]]]:
+        """For another process: the keys without what they have signed."""
+        return Signer, (self._apex, self.keys)
 
     def signatures(self, name: Labels, rtype: int, ttl: int, data: Iterable[bytes]) -> tuple[bytes, ...]:
         """Data of the RRSIG records over a set; ``data`` is that of its records in wire form, uncompressed."""

@@ -159,9 +159,9 @@ def option(code: int, value: bytes) -> dns.edns.Option:
     return dns.edns.GenericOption(dns.edns.OptionType.make(code), value)
 
 
-def eventually(condition: Callable[[], bool]) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = TIMEOUT) -> None:
     """Waits for what another thread is about to do; fails after a generous deadline."""
-    until = time.monotonic() + TIMEOUT
+    until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)

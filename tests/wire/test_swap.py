@@ -38,9 +38,10 @@ def one_address(serial: int) -> RecordTable:
     return RecordTable(serial, {"svc1.net.": app})
 
 
-def test_a_swap_is_atomic(serve: Serve) -> None:
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_swap_is_atomic(serve: Serve, zone_file: Path, workers: int) -> None:
     """Each swap erases the address of the table before; whoever asks after it has returned gets a newer one."""
-    server = serve(records=one_address(1))
+    server = serve(settings(zone_file, workers=workers), one_address(1))
     spawned = multiprocessing.get_context("spawn")
     stop, report = spawned.Event(), spawned.Queue()
     arguments = [(server.addresses[0], seed, stop, report) for seed in range(3)]
