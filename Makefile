@@ -47,6 +47,7 @@ bench-console: .venv/.dev
 
 bench-dns: .venv/.dev
 	$(BIN)/python -m bench.dns $(ARGS)
+	$(BIN)/python -m bench.dns_workers
 
 .PHONY: bench-flood
 bench-flood: .venv/.dev

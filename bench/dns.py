@@ -10,6 +10,7 @@ counts: others on the machine only add.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import platform
 import subprocess
@@ -22,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import dns_load
+from bench.failover import percentile
 from core.records import AppRecords, Record, RecordTable
 from core.settings import App, Dns, Settings, Zone
 from dnsserver.server import DnsServer
@@ -33,7 +35,8 @@ ZONE = "shop.test."
 CLUSTERS = ("a", "b", "c")
 PACKETS = 50_000
 LATENCY_RATE = 2000
-_SWITCH_INTERVAL = 0.0005
+LATENCY_SECONDS = 2.0
+SWITCH_INTERVAL = 0.0005
 """As the program sets it."""
 
 
@@ -54,20 +57,24 @@ class Server:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of each run")
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=0.5, help="length of each run")
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--apps", type=int, default=1000)
     parser.add_argument("--only", default="pointsman,gdnsd,knot,nsd", help="comma-separated")
+    parser.add_argument("--workers", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.serve:
-        _serve(int(chosen.serve[0]), Path(chosen.serve[1]), chosen.apps)
+        _serve(int(chosen.serve[0]), Path(chosen.serve[1]), chosen.apps, chosen.workers)
         return
-    names = [f"{app}" for app in _domains(chosen.apps)]
+    names = [f"{app}" for app in domains(chosen.apps)]
     mixes = {
         "realistic": dns_load.realistic(names, ZONE, PACKETS),
         "plain": dns_load.plain(names, PACKETS),
     }
+    print(
+        f"Python {platform.python_version()} on {platform.machine()}, {chosen.apps} apps, {chosen.rounds} × {chosen.seconds:g} s"
+    )
     with tempfile.TemporaryDirectory(prefix="pointsman-") as directory, ExitStack() as stack:
         place = Path(directory)
         servers = list(_started(place, chosen.apps, chosen.only.split(","), stack))
@@ -77,28 +84,26 @@ def main() -> None:
             for _ in range(chosen.rounds):
                 for server in servers:
                     _measure(server, mix, packets, chosen.seconds, place / "queries")
-        _print(servers, mixes, chosen)
+            _print(servers, mix, packets)
 
 
-def _print(servers: list[Server], mixes: dict[str, list[bytes]], chosen: argparse.Namespace) -> None:
-    print(
-        f"Python {platform.python_version()} on {platform.machine()}, {chosen.apps} apps, {chosen.rounds} × {chosen.seconds:g} s"
-    )
-    for mix, packets in mixes.items():
-        print(
-            f"{mix:12} {'answers/s':>10} {'lost':>6} {'CPU µs':>7} {'in bursts':>10} {'of gdnsd':>9} {'p50 ms':>8} {'p99 ms':>8} {'MiB':>6}"
+def _print(servers: list[Server], mix: str, packets: list[bytes]) -> None:
+    heads = ("answers/s", "lost", "CPU µs", "in bursts", "of gdnsd", "p50 ms", "p99 ms", "MiB")
+    print(f"{mix:12}", *(f"{head:>10}" for head in heads))
+    costs = {server.name: min(server.costs[mix]) for server in servers}
+    for server in servers:
+        times = dns_load.latencies(server.port, packets, LATENCY_RATE, LATENCY_SECONDS)
+        figures = (
+            f"{max(server.rates[mix]):,.0f}",
+            f"{server.lost[mix]}",
+            f"{min(server.loaded[mix]):.2f}",
+            f"{costs[server.name]:.2f}",
+            f"{costs['gdnsd'] / costs[server.name]:.2f}" if "gdnsd" in costs else "",
+            f"{percentile(times, 0.5) * 1000:.3f}",
+            f"{percentile(times, 0.99) * 1000:.3f}",
+            f"{sum(map(_resident, family(server.pid))):.1f}",
         )
-        costs = {server.name: min(server.costs[mix]) for server in servers}
-        for server in servers:
-            times = dns_load.latencies(server.port, packets, LATENCY_RATE, 2 * chosen.seconds)
-            p50, p99 = (times[int(len(times) * share)] * 1000 for share in (0.5, 0.99))
-            ratio = f"{costs['gdnsd'] / costs[server.name]:.2f}" if "gdnsd" in costs else ""
-            rate = max(server.rates[mix])
-            print(
-                f"{server.name:12} {rate:10,.0f} {server.lost[mix]:6} {min(server.loaded[mix]):7.2f}"
-                f" {costs[server.name]:10.2f} {ratio:>9}"
-                f" {p50:8.3f} {p99:8.3f} {sum(map(_resident, _family(server.pid))):6.1f}"
-            )
+        print(f"{server.name:12}", *(f"{figure:>10}" for figure in figures), flush=True)
 
 
 def _measure(server: Server, mix: str, packets: list[bytes], seconds: float, file: Path) -> None:
@@ -106,17 +111,17 @@ def _measure(server: Server, mix: str, packets: list[bytes], seconds: float, fil
     answered, lost, took = dns_load.run(server.port, packets, seconds, file, _client_core())
     between = _cpu(server.pid)
     server.loaded.setdefault(mix, []).append((between - before) / answered * 1e6)
-    burst = dns_load.bursts(server.port, _family(server.pid), packets, seconds)
+    burst = dns_load.bursts(server.port, family(server.pid), packets, seconds)
     server.costs.setdefault(mix, []).append((_cpu(server.pid) - between) / burst * 1e6)
     server.rates.setdefault(mix, []).append(answered / took)
     server.lost[mix] = server.lost.get(mix, 0) + lost
 
 
-def _domains(apps: int) -> list[str]:
+def domains(apps: int) -> list[str]:
     return [f"app{number:04}.{ZONE}" for number in range(apps)]
 
 
-def _zone_file(place: Path) -> Path:
+def zone_file(place: Path) -> Path:
     path = place / "static.zone"
     path.write_text(
         f"$TTL 300\n@ SOA ns1.{ZONE} hostmaster.{ZONE} 1 3600 600 1209600 5\n@ NS ns1.{ZONE}\nns1 A 192.0.2.53\n"
@@ -128,30 +133,42 @@ def _address(app: int, cluster: int) -> str:
     return f"10.{cluster}.{app >> 8}.{app & 255}"
 
 
-def _serve(port: int, zone: Path, apps: int) -> None:
-    """Ours, in a process of its own."""
-    sys.setswitchinterval(_SWITCH_INTERVAL)
+def site(port: int, zone: Path, apps: int, workers: int) -> tuple[Settings, RecordTable]:
+    """What ours is to serve."""
     records = {
         domain: AppRecords(domain, 5, tuple(Record(c, (_address(n, i),)) for i, c in enumerate(CLUSTERS)))
-        for n, domain in enumerate(_domains(apps))
+        for n, domain in enumerate(domains(apps))
     }
     settings = Settings(
-        dns=Dns(listen=(f"127.0.0.1:{port}",)),
+        dns=Dns(listen=(f"127.0.0.1:{port}",), workers=workers),
         zone=(Zone(name=ZONE, file=str(zone)),),
         app=tuple(App(domain=domain, clusters=CLUSTERS) for domain in records),
     )
-    DnsServer(settings, RecordTable(1, records), lambda error: print(f"the wire thread died: {error!r}")).start()
+    return settings, RecordTable(1, records)
+
+
+def ours(port: int, zone: Path, apps: int, workers: int) -> list[str]:
+    """The command of ours."""
+    numbers = ["--apps", str(apps), "--workers", str(workers)]
+    return [sys.executable, "-m", "bench.dns", *numbers, "--serve", str(port), str(zone)]
+
+
+def _serve(port: int, zone: Path, apps: int, workers: int) -> None:
+    """Ours, in a process of its own."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    settings, table = site(port, zone, apps, workers)
+    DnsServer(settings, table, lambda error: print(f"DNS died: {error!r}"), print).start()
+    gc.freeze()  # as the program does
     threading.Event().wait()
 
 
 def _started(place: Path, apps: int, only: list[str], stack: ExitStack) -> Iterator[Server]:
-    static = _zone_file(place)
+    static = zone_file(place)
     whole = place / "whole.zone"
     lines = (f"app{n:04} 5 A {_address(n, c)}\n" for n in range(apps) for c in range(len(CLUSTERS)))
     whole.write_text(static.read_text() + "".join(lines))
-    ours = [sys.executable, "-m", "bench.dns", "--apps", str(apps), "--serve"]
     commands: dict[str, Callable[[Path, int], list[str]]] = {
-        "pointsman": lambda _, port: [*ours, str(port), str(static)],
+        "pointsman": lambda _, port: ours(port, static, apps, 1),
         "gdnsd": lambda home, port: _gdnsd(home, whole, port),
         "knot": lambda home, port: PROGRAMS["knot"](home, {ZONE: whole}, port),
         "nsd": lambda home, port: PROGRAMS["nsd"](home, {ZONE: whole}, port),
@@ -193,15 +210,15 @@ def _client_core() -> int:
     return max(os.sched_getaffinity(0))
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(each for child in children for each in _family(int(child)))]
+    return [pid, *(each for child in children for each in family(int(child)))]
 
 
 def _cpu(pid: int) -> float:
     """Seconds that all threads of a process and of its children have run."""
     spent = 0
-    for each in _family(pid):
+    for each in family(pid):
         for task in Path(f"/proc/{each}/task").iterdir():
             spent += int((task / "schedstat").read_text().split()[0])
     return spent / 1e9

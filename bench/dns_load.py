@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
 
@@ -57,12 +57,8 @@ def _packet(number: int, name: str, qtype: int, opt: bytes) -> bytes:
 
 def run(port: int, packets: list[bytes], seconds: float, file: Path, cpu: int) -> tuple[int, int, float]:
     """As many questions as the server takes: answers, lost questions, and seconds; the client is pinned to ``cpu``."""
-    if not shutil.which("dnsperf"):
-        command = [sys.executable, "-m", "bench.dns_load", str(port), str(file), str(seconds)]
-    else:
-        command = [*_dnsperf(port, file), "-l", f"{seconds:g}", "-q", str(WINDOW), "-c", "16"]
-    _write(file, packets)
-    said = subprocess.run(_pinned(cpu, command), capture_output=True, text=True, check=True).stdout
+    with start(port, packets, seconds, file, ["taskset", "-c", str(cpu)]) as client:
+        said = client.communicate()[0]
     found = [re.search(rf"{word}:\s+([\d.]+)", said) for word in ("completed", "lost", r"Run time \(s\)")]
     if not all(found):
         raise SystemExit(f"the client said what nobody understands: {said}")
@@ -70,15 +66,44 @@ def run(port: int, packets: list[bytes], seconds: float, file: Path, cpu: int) -
     return int(answered), int(lost), took
 
 
+def start(
+    port: int, packets: list[bytes], seconds: float, file: Path, prefix: Sequence[str] = ()
+) -> subprocess.Popen[str]:
+    """A client in a process of its own, which asks as fast as it can."""
+    file.write_bytes(b"".join(len(packet).to_bytes(2) + packet for packet in packets))
+    if shutil.which("dnsperf"):
+        command = [
+            "dnsperf",
+            "-s",
+            "127.0.0.1",
+            "-p",
+            str(port),
+            "-d",
+            str(file),
+            "-B",
+            "-t",
+            "1",
+            "-O",
+            "suppress=timeout",
+        ]
+        command += ["-l", f"{seconds:g}", "-q", str(WINDOW), "-c", "16"]
+    else:
+        command = [sys.executable, "-m", "bench.dns_load", str(port), str(file), str(seconds)]
+    return subprocess.Popen([*prefix, *command], stdout=subprocess.PIPE, text=True)
+
+
 def warm(port: int, packets: list[bytes]) -> None:
     """Every question several times, so that what is built at the first is not counted."""
     with socket.socket(type=socket.SOCK_DGRAM) as sock:
         sock.connect(("127.0.0.1", port))
-        for number, packet in enumerate(packets * 4, 1):
-            sock.send(packet)
-            if not number % 64:
-                while select.select([sock], [], [], 0.01 if number % 4096 else 0.2)[0]:
-                    sock.recv(4096)
+        for start_at in range(0, 3 * len(packets), 64):
+            batch = [packets[number % len(packets)] for number in range(start_at, start_at + 64)]
+            for packet in batch:
+                sock.send(packet)
+            for _ in batch:
+                if not select.select([sock], [], [], 1.0)[0]:
+                    break
+                sock.recv(4096)
 
 
 def bursts(port: int, pids: list[int], packets: list[bytes], seconds: float) -> int:
@@ -124,18 +149,6 @@ def latencies(port: int, packets: list[bytes], rate: int, seconds: float) -> lis
                 pass  # an answer that came after its second
             times.append(time.perf_counter() - began)
     return sorted(times)
-
-
-def _dnsperf(port: int, file: Path) -> list[str]:
-    return ["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", str(file), "-B", "-t", "1", "-O", "suppress=timeout"]
-
-
-def _pinned(cpu: int, command: list[str]) -> list[str]:
-    return ["taskset", "-c", str(cpu), *command]
-
-
-def _write(file: Path, packets: list[bytes]) -> None:
-    file.write_bytes(b"".join(len(packet).to_bytes(2) + packet for packet in packets))
 
 
 def _read(file: Path) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ import dns.rcode
 
 from dnsserver import message, tsig
 from dnsserver.message import Refusal
-from dnsserver.names import STAND_INS, Names
+from dnsserver.names import Names
 from dnsserver.respond import Responder, Response
 from dnsserver.spread import Spread
 from dnsserver.stats import Counters
@@ -164,8 +164,7 @@ class AnswerCache:
         if len(rest) > _LONGEST_REST and tsig.is_signed(packet) and (reply := self._signed(packet)):
             return reply
         asked = packet
-        if unknown := self._names.unknown(packet, name_end, rest):
-            name = STAND_INS[unknown] + packet[12 + unknown : name_end].lower()
+        if name := self._names.stand_in(packet, name_end, rest):
             key = packet[2:12] + name + rest
             answers = self._young.get(key)
             if answers is None:

@@ -44,31 +44,31 @@ class Names:
         for name in [name for name in self._known if _FILLER in name]:
             self._known[name[name[0] + 1 :]] = False
 
-    def unknown(self, packet: bytes, name_end: int, rest: bytes) -> int:
-        """How many octets of the query's name are unknown: from the first to the closest encloser. 0 where it must be
+    def stand_in(self, packet: bytes, name_end: int, rest: bytes) -> bytes:
+        """The name, in lower case and without its last octet, whose answer does for the query's. Nothing where that must be
         answered under its own name.
 
         ``name_end`` is the offset of the first zero octet after the header, ``rest`` what is there. Not for what
         exists, below a DNAME (whose answer holds the name), another class than IN, or where the name would be signed.
         """
         if rest[3:5] != _CLASS_IN or name_end > HEADER_OCTETS + _LONGEST_NAME - 1:
-            return 0
+            return b""
         if self._signed and len(rest) > _OPT_FLAGS and rest[_OPT_FLAGS] & _DO:
-            return 0
+            return b""
         name = packet[HEADER_OCTETS : name_end + 1].lower()
         known = self._known.get
         at, end = 0, len(name)
         while at < end:
             alike = known(name[at:])
             if alike is not None:
-                return at if alike else 0
+                return _STAND_INS[at] + name[at:-1] if alike and at else b""
             length = name[at]
             if not length:
-                return at
+                return _STAND_INS[at]
             if length > _LONGEST_LABEL:
-                return 0
+                return b""
             at += length + 1
-        return 0
+        return b""
 
 
 def _with_parents(names: Iterable[Iterable[bytes]]) -> Iterable[Labels]:
@@ -83,7 +83,7 @@ def _is_below(name: bytes, owners: Collection[Labels]) -> bool:
     return any(labels[depth:] in owners for depth in range(len(labels)))
 
 
-def _stand_in(octets: int) -> bytes:
+def _filler(octets: int) -> bytes:
     """Labels that take so many octets, at least two, their lengths included."""
     labels = b""
     while octets:
@@ -95,5 +95,5 @@ def _stand_in(octets: int) -> bytes:
     return labels
 
 
-STAND_INS = (b"", b"", *(_stand_in(octets) for octets in range(2, _LONGEST_NAME)))
+_STAND_INS = (b"", b"", *(_filler(octets) for octets in range(2, _LONGEST_NAME)))
 """What stands in for unknown labels of so many octets."""

@@ -78,8 +78,8 @@ def cache(responder: Responder, limit: int = 1000) -> AnswerCache:
 class EachOnItsOwn(Names):
     """Answers every name under its own."""
 
-    def unknown(self, packet: bytes, name_end: int, rest: bytes) -> int:
-        return 0
+    def stand_in(self, packet: bytes, name_end: int, rest: bytes) -> bytes:
+        return b""
 
 
 def built(responder: Responder, packet: bytes) -> bytes | None:
