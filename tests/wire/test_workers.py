@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import dns.edns
 import dns.flags
 import dns.message
 import dns.rcode
@@ -242,3 +243,15 @@ def test_keys_go_to_workers_with_the_zones(zone_file: Path, tmp_path: Path) -> N
     assert ours and theirs
     assert ours.keys[0].dnskey == theirs.keys[0].dnskey
     assert theirs.signatures(apex, 1, 5, [b"\xc0\x00\x02\x01"])
+
+
+def test_a_cookie_of_one_worker_is_good_at_the_other(askers: list[socket.socket]) -> None:
+    def cookies(shown: bytes) -> list[bytes]:
+        option = dns.edns.GenericOption(dns.edns.OptionType.COOKIE, shown)
+        for sock in askers:
+            sock.send(dns.message.make_query("svc1.net", "A", use_edns=0, options=[option]).to_wire())
+        return [dns.message.from_wire(sock.recv(4096)).options[0].to_wire() or b"" for sock in askers]
+
+    mine = cookies(b"12345678")[0]
+    assert len(mine) == 24
+    assert set(cookies(mine)) == {mine}, "each of them knows it for its own"
