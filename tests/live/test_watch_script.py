@@ -293,6 +293,14 @@ def test_a_burst_of_events_is_few_signs_and_the_end_of_the_stream_is_told(start:
     assert watch.of("w") == [Frame("w", 0, b"7")]
 
 
+def test_a_flood_of_events_is_few_signs_and_stops_nothing_else(start: Start) -> None:
+    watch = start("bash")
+    watch.send("c 2 echo checked", "e 0 seq 50000", "r 2")
+    watch.until(lambda: watch.of("w"))
+    assert 2 <= len(watch.of("v")) <= 50
+    assert watch.output(2) == b"checked\n"
+
+
 def test_a_hung_run_is_ended_with_all_its_children(start: Start, shell: str, tmp_path: Path) -> None:
     watch = start(shell)
     watch.send(f"c 0 sleep 981 & echo $! >{tmp_path}/a; sleep 982 & echo $! >{tmp_path}/b; wait", "r 0")
