@@ -56,6 +56,10 @@ bench-flood: .venv/.dev
 bench-secondaries: .venv/.dev
 	$(BIN)/python -m bench.secondaries $(ARGS)
 
+.PHONY: bench-hands
+bench-hands: .venv/.dev
+	$(BIN)/python -m bench.hands $(ARGS)
+
 soak: .venv/.dev
 	$(BIN)/python -m bench.chaos $(ARGS)
 

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import structlog
 
+from core.alerts.alerts import Alerts
+from core.alerts.receivers import receivers
 from core.beside import Extra, with_console
 from core.clock import Clock
 from core.control.server import ControlServer
@@ -156,11 +158,17 @@ class Part:
                 saver = Saver(store, clock)
                 check = SelfCheck(dns.addresses[0])
                 hands = Hands(build_hands(settings), target(state), clock, _jitter, self._confirmed)
+                alerts = self._alerts = Alerts(receivers(settings), settings.alerts, clock, _jitter)
+
+                def tell(event: Event) -> None:
+                    log_event(event)
+                    alerts.take(event)
+
                 last = await store.last_event_id()
-                engine = Engine(state, saver, last, dns, hands.tell, check.clean, clock, log_event)
+                engine = Engine(state, saver, last, dns, hands.tell, check.clean, clock, tell)
                 probes = Probes(settings, engine, clock)
                 self._dns, self._engine, self._probes, self._hands = dns, engine, probes, hands
-                service = Service(engine, store, dns, hands, clock, self._reload)
+                service = Service(engine, store, dns, hands, clock, self._reload, lambda: alerts.trouble)
                 control = ControlServer(
                     service,
                     settings.control_socket,
@@ -177,6 +185,7 @@ class Part:
                     control.keep(),
                     recorder.run(),
                     hands.run(),
+                    alerts.run(),
                     self._reload_on_hang_up(),
                     self._watch_store(),
                     self._refresh_dns(),
@@ -255,12 +264,14 @@ class Part:
                     read_zone_files, settings
                 )  # the one part that could still refuse when the others have changed already
                 hands = build_hands(settings)
+                told = receivers(settings)
                 await self._probes.replace(settings)
                 self._dns.replace_zones(settings, files)
             except ConfigError as error:
                 raise CommandRefused("; ".join(error.problems)) from error
             self._engine.reload(build(settings))
             self._hands.replace(hands)
+            self._alerts.replace(told, settings.alerts)
             self.settings = settings
             now = settings.model_dump()
             later = [key for key in NEEDS_RESTART if _at(self._started_with, key) != _at(now, key)]

@@ -42,7 +42,8 @@ class Told(Protocol):
 
 
 class Service:
-    """Everything that can be asked of a running pointsman; ``reload_settings`` reads them again and gives one line."""
+    """Everything that can be asked of a running pointsman; ``reload_settings`` reads them again and gives one line,
+    ``trouble`` what is wrong with pointsman beside the engine."""
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class Service:
         hands: Told,
         clock: Clock,
         reload_settings: Callable[[], Awaitable[str]],
+        trouble: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self._engine = engine
         self._store = store
@@ -59,6 +61,7 @@ class Service:
         self._hands = hands
         self._clock = clock
         self._reload = reload_settings
+        self._trouble = trouble
         self._views = views.Views()
         self.version = _version()
 
@@ -79,7 +82,7 @@ class Service:
             shadow=settings.safety.shadow,
             suspect_self=str(state.suspicion),
             fail_open=tuple(domain for domain, app in state.table.apps.items() if app.fail_open),
-            trouble=engine.trouble,
+            trouble=(*engine.trouble, *self._trouble()),
             clusters=self._views.clusters(state, heard),
             apps=views.apps(state, heard),
             dns=self._dns.stats(),

@@ -17,12 +17,13 @@ Pair: TypeAlias = tuple[socket.socket, socket.socket]
 """A UDP socket and a TCP listener on the same port."""
 
 
-def bind(address: str, port: int, *, beside: bool = False) -> Pair:
-    """``beside``: others of ours have the port, and share it (:func:`share`). Raises StartError."""
+def bind(address: str, port: int, *, beside: bool = False, key: str = "dns.listen") -> Pair:
+    """``beside``: others of ours have the port, and share it (:func:`share`); ``key`` is the setting that names it. Raises
+    StartError."""
     for _ in range(_PAIR_TRIES):
-        datagrams = _bind(address, port, socket.SOCK_DGRAM, beside=beside)
+        datagrams = _bind(address, port, socket.SOCK_DGRAM, beside=beside, key=key)
         try:
-            return datagrams, _bind(address, datagrams.getsockname()[1], socket.SOCK_STREAM, beside=beside)
+            return datagrams, _bind(address, datagrams.getsockname()[1], socket.SOCK_STREAM, beside=beside, key=key)
         except StartError as error:
             datagrams.close()
             if port or not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EADDRINUSE:
@@ -44,7 +45,7 @@ def close(pairs: Iterable[Pair]) -> None:
             sock.close()
 
 
-def _bind(address: str, port: int, kind: socket.SocketKind, *, beside: bool) -> socket.socket:
+def _bind(address: str, port: int, kind: socket.SocketKind, *, beside: bool, key: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, kind)
     try:
@@ -61,20 +62,18 @@ def _bind(address: str, port: int, kind: socket.SocketKind, *, beside: bool) -> 
         sock.close()
         protocol = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
         where = f"[{address}]:{port}" if family == socket.AF_INET6 else f"{address}:{port}"
-        raise StartError(f"cannot listen on {where} ({protocol}): {_reason(error, port)}") from error
+        raise StartError(f"cannot listen on {where} ({protocol}): {_reason(error, port, key)}") from error
     return sock
 
 
-def _reason(error: OSError, port: int) -> str:
+def _reason(error: OSError, port: int, key: str) -> str:
     match error.errno:
         case errno.EADDRINUSE:
-            return (
-                f"the port is busy; see who has it with `ss -lntup 'sport = :{port}'`, or choose another in dns.listen"
-            )
+            return f"the port is busy; see who has it with `ss -lntup 'sport = :{port}'`, or choose another in {key}"
         case errno.EACCES | errno.EPERM:
-            return "no permission; ports below 1024 need root or CAP_NET_BIND_SERVICE, or choose another in dns.listen"
+            return f"no permission; ports below 1024 need root or CAP_NET_BIND_SERVICE, or choose another in {key}"
         case errno.EADDRNOTAVAIL:
-            return "this machine has no such address; correct dns.listen"
+            return f"this machine has no such address; correct {key}"
         case errno.EAFNOSUPPORT:
-            return "this machine has no IPv6; correct dns.listen"
-    return f"{error.strerror}; correct dns.listen"
+            return f"this machine has no IPv6; correct {key}"
+    return f"{error.strerror}; correct {key}"

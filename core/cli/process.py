@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from core.cli.find import control_socket, demo_directory, settings_file
 from core.cli.output import Socket, ask, say, table
 from core.errors import ConfigError
 from core.model import Evidence, Result, Verdict
+
+if TYPE_CHECKING:
+    from core.settings import Settings
 
 Config = Annotated[Path | None, typer.Option("--config", help="The settings file.", metavar="FILE")]
 Headless = Annotated[bool, typer.Option("--headless", help="No console: resolver and monitor, logs to stderr.")]
@@ -127,6 +130,11 @@ def lab(context: typer.Context) -> int:
     return int(command.main(context.args, prog_name="pointsman lab", standalone_mode=False) or 0)
 
 
+def loaded(config: Path | None) -> Settings:
+    """The settings of the file that is named, or of the usual one."""
+    return _load(_settings_file(config), {})
+
+
 def _settings_file(given: Path | None) -> Path | None:
     path = settings_file(given)
     if path is None and "POINTSMAN_CLUSTER" not in os.environ:
@@ -153,7 +161,7 @@ def _flags(log_format: str | None, control_tcp: str | None, socket: Path | None)
     }
 
 
-def _load(path: Path | None, flags: dict[str, object]) -> Any:
+def _load(path: Path | None, flags: dict[str, object]) -> Settings:
     from core.settings.load import load  # noqa: PLC0415  # pydantic is slow to import; most commands do without
 
     return load(path, flags)

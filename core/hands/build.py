@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from core.hands.hand import Hand
+from core.hands.internal_dns import internal
+from core.hands.provider.hand import providers
 from core.hands.secondary import secondaries
 from core.settings import Settings
 
 
 def hands(settings: Settings) -> tuple[Hand, ...]:
-    """Everyone who is told and asked. Raises ConfigError for credentials that cannot be used."""
-    return secondaries(settings)
+    """Everyone who is told and asked. Raises ConfigError for files that cannot be used."""
+    return (*secondaries(settings), *internal(settings), *providers(settings))

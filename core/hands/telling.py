@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.hands.hand import Hand, Target
-from core.model import Event, EventName, HandKind
+from core.hands.internal_dns import InternalDns
+from core.model import Event, EventName
 from core.state import State
 
 
 def events(hand: Hand, before: Target, after: Target, state: State, now: float) -> Iterator[Event]:
     """The events of one confirmation, ``before`` being what the same hand had confirmed."""
-    if hand.kind is HandKind.INTERNAL_DNS:
+    if isinstance(hand, InternalDns):
         yield from _erased(hand, before, after, state, now)
 
 
-def _erased(hand: Hand, before: Target, after: Target, state: State, now: float) -> Iterator[Event]:
+def _erased(hand: InternalDns, before: Target, after: Target, state: State, now: float) -> Iterator[Event]:
     """One for each cluster whose address the internal DNS answers no longer under a domain name."""
-    for domain, places in after.erased.items():
+    for domain, places in hand.told_of(after).items():
         gone = places - before.erased.get(domain, frozenset())
         app = state.world.apps.get(domain)
         for name in app.clusters if app and gone else ():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from core.settings.alerts import Alerts
 from core.settings.clusters import App, Cluster, Confirm, CustomCheck, Database, Machine, Node, PodRule, Router, Zone
+from core.settings.hands import InternalDns, Provider
+from core.settings.resolver import Resolver
 from core.settings.root import Settings
 from core.settings.sections import (
-    Alerts,
     Console,
     Control,
     Detection,
@@ -32,12 +34,15 @@ __all__ = [
     "Detection",
     "Dns",
     "DnsLimits",
+    "InternalDns",
     "Log",
     "Machine",
     "Node",
     "PodRule",
+    "Provider",
     "RateLimit",
     "Recovery",
+    "Resolver",
     "Router",
     "Safety",
     "Settings",

@@ -72,6 +72,13 @@ def is_address(text: str) -> bool:
     return True
 
 
+def record_type(place: str) -> str:
+    """``A`` or ``AAAA`` for an address, ``CNAME`` for a host name that stands for a cluster instead."""
+    if not is_address(place):
+        return "CNAME"
+    return "AAAA" if ":" in place else "A"
+
+
 def host_and_port(text: str, port: int | None = None) -> tuple[str, int]:
     """``HOST:PORT`` or ``[IPv6]:PORT`` in its parts; with ``port`` as default a bare HOST or IPv6 will do as well.
 

@@ -6,12 +6,13 @@ Called by :mod:`core.settings.load`. Pure but for the question whether a databas
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 
+from core.settings import beside
 from core.settings.base import confirm_target, listen_address
 from core.settings.clusters import App, Cluster, Database, Zone
 from core.settings.explain import did_you_mean
+from core.settings.finding import Finding
 from core.settings.locate import Loc
 from core.settings.root import Settings
 
@@ -23,25 +24,13 @@ _SCHEMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something wrong at one place, or with ``note`` something that is allowed and probably not meant.
-
-    ``first`` is the place of what it repeats, where that is what is wrong.
-    """
-
-    loc: Loc
-    text: str
-    note: bool = False
-    first: Loc = ()
-
-
 def findings(settings: Settings, clusters: frozenset[str]) -> Iterator[Finding]:
     """All findings. ``clusters`` are the names that are written, also of clusters that are not valid themselves."""
     yield from _repeated(settings)
     yield from _listeners(settings)
     yield from _limits(settings)
     yield from _not_yet(settings)
+    yield from beside.findings(settings, clusters)
     for index, zone in enumerate(settings.zone):
         yield from _zone(("zone", index), zone)
     weights = {cluster.name: cluster.weight for cluster in settings.cluster}
@@ -58,10 +47,7 @@ def findings(settings: Settings, clusters: frozenset[str]) -> Iterator[Finding]:
 
 def _not_yet(settings: Settings) -> Iterator[Finding]:
     """What can be written already and is not carried out by this version."""
-    written: list[tuple[Loc, object]] = [
-        (("alerts", "command"), settings.alerts.command),
-        (("alerts", "webhook"), settings.alerts.webhook),
-    ]
+    written: list[tuple[Loc, object]] = []
     for index, cluster in enumerate(settings.cluster):
         written.append((("cluster", index, "router", "kind"), cluster.router.kind != "none"))
     for loc, value in written:
@@ -129,9 +115,6 @@ def _limits(settings: Settings) -> Iterator[Finding]:
         yield Finding(("ssh", "backoff"), "is longer than ssh.backoff_limit")
     if settings.ssh.insecure_accept_any_host_key:
         yield Finding(("ssh", "insecure_accept_any_host_key"), "any machine can pose as a node", note=True)
-    for n, webhook in enumerate(settings.alerts.webhook):
-        if webhook.secret.get_secret_value() and webhook.secret_file:
-            yield Finding(("alerts", "webhook", n, "secret"), "write secret or secret_file, not both")
 
 
 def _zone(loc: Loc, zone: Zone) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from core.settings.base import PathRole, Section
-from core.settings.checks import Finding
+from core.settings.finding import Finding
 from core.settings.locate import Loc
 from core.settings.root import Settings
 

@@ -24,7 +24,7 @@ from core.settings.root import Settings
 
 Data: TypeAlias = dict[str, Any]
 
-_LISTS = ("zone", "app", "cluster")
+_LISTS = ("zone", "app", "cluster", "internal_dns", "provider")
 _PREFIX = "POINTSMAN_"
 _COMMAND_LINE = "command line"
 

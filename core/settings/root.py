@@ -7,8 +7,11 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from core.settings.alerts import Alerts
 from core.settings.clusters import App, Cluster, Zone
-from core.settings.sections import Alerts, Console, Control, Detection, Dns, Log, Recovery, Safety, Ssh, Store
+from core.settings.hands import InternalDns, Provider
+from core.settings.resolver import Resolver
+from core.settings.sections import Console, Control, Detection, Dns, Log, Recovery, Safety, Ssh, Store
 
 
 class Settings(BaseSettings):
@@ -22,6 +25,8 @@ class Settings(BaseSettings):
     zone: tuple[Zone, ...] = Field((), description="zones")
     app: tuple[App, ...] = Field((), description="domain names and who serves them")
     cluster: tuple[Cluster, ...] = Field((), description="clusters")
+    internal_dns: tuple[InternalDns, ...] = Field((), description="internal DNS of clusters")
+    provider: tuple[Provider, ...] = Field((), description="other people's DNS")
     detection: Detection = Field(Detection(), description="detection")
     recovery: Recovery = Field(Recovery(), description="coming back")
     safety: Safety = Field(Safety(), description="rules against ourselves")
@@ -31,6 +36,7 @@ class Settings(BaseSettings):
     console: Console = Field(Console(), description="the console")
     log: Log = Field(Log(), description="logs")
     alerts: Alerts = Field(Alerts(), description="alerts")
+    resolver: Resolver = Field(Resolver(), description="the internal DNS, a process of its own")
 
     @classmethod
     def settings_customise_sources(

@@ -1,13 +1,12 @@
-"""Settings of pointsman itself: DNS, detection, recovery, safety, SSH, store, control, console, log, alerts."""
+"""Settings of pointsman itself: DNS, detection, recovery, safety, SSH, store, control, console, log."""
 
 from __future__ import annotations
 
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field
 
-from core.model import EventName
 from core.settings.base import ListenAddress, PathRole, Peer, Percent, PositiveSeconds, Seconds, Section
 from core.settings.base import Ssh as SshAddress
 
@@ -17,18 +16,6 @@ CheckKind = Literal["containers", "routes", "vswitch", "runtime", "machine", "da
 def _ramp(value: tuple[int, ...]) -> tuple[int, ...]:
     if list(value) != sorted(set(value)) or value[-1] != 100:
         raise ValueError("steps must ascend and end in 100, as in [10, 25, 50, 100]")
-    return value
-
-
-def _event(value: str) -> str:
-    if value not in set(EventName):
-        raise ValueError(f"no such event; write one of {', '.join(EventName)}")
-    return value
-
-
-def _url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise ValueError("not a URL: write https://…")
     return value
 
 
@@ -275,21 +262,3 @@ class Log(Section):
     file: Annotated[str, PathRole.CREATED] = Field(
         "", description="with the console: the file; default pointsman.log in store.directory"
     )
-
-
-class Webhook(Section):
-    """One receiver of alerts."""
-
-    url: Annotated[str, AfterValidator(_url)] = Field(description="where events are posted as JSON")
-    events: tuple[Annotated[str, AfterValidator(_event)], ...] = Field(
-        ("address_erased", "fail_open", "suspect_self"), description="names of the events that are posted"
-    )
-    secret: SecretStr = Field(SecretStr(""), description="key of the signature; better secret_file")
-    secret_file: Annotated[str, PathRole.PRIVATE] = Field("", description="file that holds it")
-
-
-class Alerts(Section):
-    """Alerts."""
-
-    command: str = Field("", description="run at each event, which it reads as JSON on its input; empty: none")
-    webhook: tuple[Webhook, ...] = Field((), description="receivers")

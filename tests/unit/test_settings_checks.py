@@ -181,7 +181,6 @@ def test_a_database_whose_driver_is_not_installed_is_told_what_to_install(
             'zone = [{ name = "a.b", transfer_to = ["192.0.2.1"] }]',
             "zone[0].transfer_to: anybody who can pose as one of these addresses gets the zone",
         ),
-        ('alerts.command = "true"', "alerts.command: is read, and not carried out"),
         (APP + "weights = { a = 1 }\n" + CLUSTERS, "app[0].weights: give shares only with"),
         (
             cluster("").replace("confirm.kind", "#") + '[[cluster.node]]\nname="n"\nlocal=true',

@@ -1,0 +1,1 @@
+"""Alerts: events of the history sent to webhooks and commands of the operator's. A failing receiver delays nothing."""
