@@ -8,7 +8,7 @@ COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --gen
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test lint bench bench-failover bench-idle bench-console bench-dns bench-secondaries bench-network bench-jitter bench-watch soak soak-loss bed-up bed-down test-bed bench-bed pictures lock clean
+.PHONY: demo test lint bench bench-failover bench-idle bench-console bench-dns bench-secondaries bench-traffic bench-network bench-jitter bench-watch soak soak-loss bed-up bed-down test-bed bench-bed pictures lock clean
 
 demo: .venv/.runtime
 	@$(BIN)/pointsman demo $(ARGS)
@@ -62,6 +62,9 @@ bench-hands: .venv/.dev
 
 soak: .venv/.dev
 	$(BIN)/python -m bench.chaos $(ARGS)
+
+bench-traffic: .venv/.dev
+	$(BIN)/python -m bench.traffic $(ARGS)
 
 # These two make network namespaces, which takes root.
 bench-network: .venv/.dev

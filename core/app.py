@@ -237,6 +237,7 @@ class Part:
         """What a hand has carried out is told with its times (spec S15, S33)."""
         for event in events(hand, before, after, self._engine.state, self._clock.now()):
             self._engine.tell(event)
+        self._engine.confirmed(hand, after)
 
     async def _watch_store(self) -> None:
         """A store that cannot be written is told where people look, once each time (spec S30)."""

@@ -25,13 +25,40 @@ import structlog
 from core.clock import Clock
 from core.detection.internal import is_known, stale_after
 from core.errors import CommandRefused, PointsmanError
-from core.hands.hand import Target
+from core.hands.hand import Hand, Target
 from core.hands.target import target
 from core.latency import Latency
-from core.model import CheckId, Event, EventName, Evidence, Kind, Order, OrderResult, Result, SourceId, SourceStatus
+from core.model import (
+    CheckId,
+    Event,
+    EventName,
+    Evidence,
+    HandKind,
+    Kind,
+    Order,
+    OrderResult,
+    Result,
+    SourceId,
+    SourceStatus,
+)
 from core.records import RecordTable
 from core.saver import Saver
-from core.state import CleanAnswer, Effect, Emit, Gaps, Publish, Published, Reload, Renewal, Reply, Save, State, Tick
+from core.state import (
+    CleanAnswer,
+    Effect,
+    Emit,
+    Gaps,
+    Publish,
+    Published,
+    Reload,
+    Renewal,
+    Reply,
+    RouterTold,
+    Save,
+    State,
+    Tell,
+    Tick,
+)
 from core.step import Input, step
 from core.switching.table import StandingKey
 from core.world import World
@@ -130,6 +157,12 @@ class Engine:
 
     def status(self, status: SourceStatus) -> None:
         self._take(status)
+
+    # --- what those who are told call ---
+
+    def confirmed(self, hand: Hand, target: Target) -> None:
+        if hand.kind is HandKind.ROUTER:
+            self._take(RouterTold(hand.cluster, hand.cluster in target.stopped, hand.address))
 
     # --- what the control API calls ---
 
@@ -267,6 +300,8 @@ class Engine:
         if any(isinstance(effect, Publish) for job in jobs for effect in job.effects):
             await asyncio.wait({saved}, timeout=SAVE_DEADLINE)
             self._publish([effect for job in jobs for effect in job.effects if isinstance(effect, Publish)])
+        elif any(isinstance(effect, Tell) for job in jobs for effect in job.effects):
+            self._tell_hands(target(self.state))
         for job in jobs:
             if job.published and not job.published.done():
                 job.published.set_result(saved)

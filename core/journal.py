@@ -6,7 +6,7 @@ from typing import Any
 
 from core.model import Event, EventName
 from core.records import RecordTable
-from core.state import Effect, Emit, Publish, Reply, Save
+from core.state import Effect, Emit, Publish, Reply, Save, Tell
 from core.switching.table import StandingKey
 
 
@@ -28,6 +28,9 @@ class Journal:
 
     def publish(self, table: RecordTable, erased: tuple[StandingKey, ...]) -> None:
         self.effects.append(Publish(table, erased))
+
+    def tell(self) -> None:
+        self.effects.append(Tell())
 
     def reply(self, *said: str) -> None:
         self.effects.append(Reply(said))

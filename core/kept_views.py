@@ -44,6 +44,8 @@ class Kept:
     external: list[CheckState] = field(default_factory=list)
     pods: tuple[PodView, ...] = ()
     bad_pods: list[PodState] = field(default_factory=list)
+    weighed: tuple[PodView, ...] = ()
+    weighed_of: tuple[object, ...] = ()
     _ids: list[CheckId] = field(default_factory=list)
     _states: list[CheckState] = field(default_factory=list)
     _sources: dict[SourceId, _Source] = field(default_factory=dict)

@@ -248,6 +248,7 @@ class EventName(StrEnum):
     ADDRESS_ERASED = "address_erased"
     FIRST_CLEAN_ANSWER = "first_clean_answer"
     ROUTER_STOPPED = "router_stopped"
+    ROUTER_OPENED = "router_opened"
     INTERNAL_DNS_ERASED = "internal_dns_erased"
     POD_DETACHED = "pod_detached"
     POD_ATTACHED = "pod_attached"

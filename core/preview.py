@@ -14,8 +14,8 @@ from core.switching.switcher import UNASSESSED
 
 
 def preview(state: State, order: Order, now: float) -> Preview:
-    """The difference of the answers and the risks of an order, as things stand now."""
-    after = step(state, replace(order, force=True, expected=(), key=""), now)[0].table
+    """The difference of the answers and the risks of an order, as things stand now, once every router has followed."""
+    after = step(replace(state, stopped=frozenset()), replace(order, force=True, expected=(), key=""), now)[0].table
     domains = [d for d, app in state.world.apps.items() if set(app.clusters) & set(order.clusters)]
     changes = []
     warnings = []

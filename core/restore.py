@@ -20,6 +20,7 @@ from core.model import CheckId, Kind, Override
 from core.records import AppRecords, RecordTable, still_held
 from core.snapshot import Freeze
 from core.state import Incident, State
+from core.switching import routers, weights
 from core.switching.standing import Standing, not_later
 from core.switching.switcher import next_due
 from core.switching.table import build
@@ -51,7 +52,8 @@ def restore(world: World, saved: Mapping[str, bytes], now: float) -> State:
     """
     table = RecordTable(int(now))
     parts: dict[str, dict[str, Any]] = {
-        name: {} for name in ("standing", "override", "revision", "incident", "order", "check", "pods", "cached")
+        name: {}
+        for name in ("standing", "override", "revision", "incident", "order", "check", "pods", "cached", "weight")
     }
     types: dict[str, Any] = {
         "standing": Standing,
@@ -62,6 +64,7 @@ def restore(world: World, saved: Mapping[str, bytes], now: float) -> State:
         "check": tuple[CheckId, CheckState],
         "pods": tuple[PodState, ...],
         "cached": float,
+        "weight": weights.Weight,
     }
     frozen = None
     for key, value in saved.items():
@@ -93,6 +96,8 @@ def restore(world: World, saved: Mapping[str, bytes], now: float) -> State:
             for domain, _, name in (key.partition("/"),)
             if name in world.clusters
         },
+        weights=_weights(world, parts["weight"], now),
+        weights_due=now,
         frozen=frozen,
         round_ends=now + world.settings.safety.first_round,
     )
@@ -101,7 +106,11 @@ def restore(world: World, saved: Mapping[str, bytes], now: float) -> State:
     now_answered = build(world, standings, state.overrides, table)
     held = still_held(table, now_answered, now)
     cached = {**state.cached, **{key: max(until, state.cached.get(key, 0.0)) for key, until in held.items()}}
-    return replace(state, table=now_answered, cached=cached, due=next_due(state.standings))
+    state = replace(state, table=now_answered, cached=cached, due=next_due(state.standings))
+    # As before the kill: what the router of a cluster answers that was closed then says nothing, so that its own silence or
+    # refusal is no cause, and whether it stays closed does not hang on the first round.
+    state = replace(state, stopped=routers.stopped(replace(state, round_over=True, frozen=None)))
+    return replace(state, assessments={name: _assess(state, name) for name in state.clusters})
 
 
 def _clusters(
@@ -119,11 +128,20 @@ def _clusters(
     }
 
 
+def _weights(world: World, saved: Mapping[str, weights.Weight], now: float) -> dict[str, dict[str, weights.Weight]]:
+    found: dict[str, dict[str, weights.Weight]] = {}
+    for key, weight in saved.items():
+        name, _, pod = key.partition("/")
+        if name in world.clusters:
+            found.setdefault(name, {})[pod] = weights.not_later(weight, world.settings.recovery, now)
+    return found
+
+
 def _assess(state: State, name: str) -> Assessment:
     """What speaks against a cluster as before the kill; that pods are missing is known from where it stands."""
     standings = {app.domain: state.standings.get((app.domain, name)) for app in state.world.clusters[name].apps}
     missing = {domain: s.cause for domain, s in standings.items() if s and s.cause and s.cause.where == MISSING}
-    return assess(state.world, name, state.clusters[name], Assessment(apps=missing))
+    return assess(state.world, name, state.clusters[name], Assessment(apps=missing), closed=name in state.stopped)
 
 
 def _decode(key: str, value: bytes, kind: type[T]) -> T:

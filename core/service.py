@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
@@ -39,6 +39,8 @@ class Told(Protocol):
     """Those who are told of decisions, as the service sees them."""
 
     def views(self) -> tuple[HandView, ...]: ...
+
+    def weights(self) -> Mapping[str, Mapping[str, int]]: ...
 
 
 class Service:
@@ -147,7 +149,9 @@ class Service:
 
     def _heard(self) -> views.Heard:
         engine = self._engine
-        return views.Heard(self._clock.now(), engine.started_at, engine.heard_at, engine.latencies)
+        return views.Heard(
+            self._clock.now(), engine.started_at, engine.heard_at, engine.latencies, self._hands.weights()
+        )
 
     async def reload(self) -> str:
         return await self._reload()

@@ -19,6 +19,7 @@ from core.records import RecordTable
 from core.snapshot import Freeze
 from core.switching.standing import Standing
 from core.switching.table import StandingKey
+from core.switching.weights import Weight
 from core.world import World
 
 
@@ -32,6 +33,14 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """A router that is to be opened before its cluster comes back: ``open`` once it said so; waited for ``until`` then."""
+
+    until: float
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """Everything that decides. ``due`` is the next instant at which time alone changes a standing or an override.
 
@@ -41,6 +50,8 @@ class State:
     ``uneasy`` are the clusters whose apps have a low TTL, and until when at least. ``cached`` is until when resolvers may hold
     an address, by app and cluster, of those that have left an answer, or whose TTL was longer before. ``held`` is until when an
     erase is held by the velocity budget (:mod:`core.switching.velocity`).
+    ``weights`` are those of pods that were detached, by cluster and ``namespace/name``, and ``weights_due`` when to look
+    at them again. ``stopped`` are the clusters whose router is to be closed, ``closed`` those of which it said that it is.
     """
 
     world: World
@@ -55,6 +66,11 @@ class State:
     uneasy: Mapping[str, float] = field(default_factory=dict)
     cached: Mapping[StandingKey, float] = field(default_factory=dict)
     held: Mapping[StandingKey, float] = field(default_factory=dict)
+    weights: Mapping[str, Mapping[str, Weight]] = field(default_factory=dict)
+    weights_due: float = 0.0
+    stopped: frozenset[str] = frozenset()
+    closed: frozenset[str] = frozenset()
+    opening: Mapping[str, Opening] = field(default_factory=dict)
     frozen: Freeze | None = None
     suspicion: Suspicion = NO_SUSPICION
     unread: frozenset[str] = frozenset()
@@ -137,6 +153,15 @@ class CleanAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class RouterTold:
+    """A cluster's router has confirmed that it passes no new traffic, or that it does. ``address`` is where it was told."""
+
+    cluster: str
+    stopped: bool
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reload:
     """New settings."""
 
@@ -163,6 +188,11 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    """Something has changed for those who are told, though the record table is the same."""
+
+
+@dataclass(frozen=True, slots=True)
 class Emit:
     """One line of the history."""
 
@@ -178,4 +208,4 @@ class Reply:
     revision: int | None = None
 
 
-Effect: TypeAlias = Save | Publish | Emit | Reply
+Effect: TypeAlias = Save | Publish | Tell | Emit | Reply

@@ -27,7 +27,7 @@ from core.detection.silence import (
 from core.detection.suspicion import most, suspect
 from core.journal import Journal
 from core.model import (
-    Cause,
+    Action,
     CheckId,
     EventName,
     Evidence,
@@ -40,16 +40,18 @@ from core.model import (
     SourceStatus,
     Verdict,
 )
-from core.records import still_held
-from core.state import CleanAnswer, Effect, Published, Reload, Renewal, State, Tick
+from core.published import on_clean_answer, on_published
+from core.state import CleanAnswer, Effect, Published, Reload, Renewal, RouterTold, State, Tick
+from core.switching import routers
 from core.switching.operator import expire, obey
-from core.switching.switcher import UNASSESSED, decide, note, renew, settle
+from core.switching.pods import climb, forget, weigh
+from core.switching.switcher import UNASSESSED, decide, renew, settle
 from core.switching.table import SERVING
 from core.switching.unease import calm_down, notice
 from core.telling import tell_check, tell_pods, tell_silence
 from core.world import ClusterPlan
 
-Input: TypeAlias = Result | Renewal | SourceStatus | Tick | Order | Published | CleanAnswer | Reload
+Input: TypeAlias = Result | Renewal | SourceStatus | Tick | Order | Published | CleanAnswer | RouterTold | Reload
 NOBODY = ClusterState()
 GROW_OLD_EVERY = 0.5
 CANARIES_QUIET = 0.8
@@ -58,7 +60,7 @@ CANARIES_QUIET = 0.8
 
 def step(state: State, given: Input, now: float) -> tuple[State, tuple[Effect, ...]]:
     """The next state and what is to be done, in order. Never raises on what a node or an operator says."""
-    journal = Journal(now)
+    journal, before = Journal(now), state
     match given:
         case Evidence() | Silence():
             state = _on_result(state, given, journal)
@@ -72,13 +74,42 @@ def step(state: State, given: Input, now: float) -> tuple[State, tuple[Effect, .
             state = obey(state, given, journal)
             domains = _domains(state, given.clusters) if given.clusters else state.world.apps
             state = decide(state, domains, journal)
+            if given.action is Action.THAW:
+                state = _weigh(state, state.clusters, journal)
         case Published():
-            state = _on_published(state, given, journal)
+            state = on_published(state, given, journal)
         case CleanAnswer():
-            state = _on_clean_answer(state, given, journal)
+            state = on_clean_answer(state, given, journal)
+        case RouterTold():
+            state = routers.told(state, given, journal)
         case Reload():
             state = _on_reload(state, given, journal)
+    state = _route(before, state, journal)
     return state, tuple(journal.effects)
+
+
+def _route(before: State, state: State, journal: Journal) -> State:
+    """What follows for the routers (spec S16, S18)."""
+    if (
+        state.overrides is not before.overrides
+        or state.assessments is not before.assessments
+        or state.table is not before.table
+        or state.frozen is not before.frozen
+        or state.round_over is not before.round_over
+    ):
+        state, changed = routers.follow(state, journal)
+        for name in changed:
+            state = _reassess(state, name, journal)
+        state = decide(state, _domains(state, changed), journal) if changed else state
+    if state.weights is not before.weights or state.stopped != before.stopped:
+        journal.tell()
+    return state
+
+
+def _weigh(state: State, clusters: Iterable[str], journal: Journal) -> State:
+    for name in clusters:
+        state = weigh(state, name, journal)
+    return state
 
 
 def _on_result(state: State, result: Result, journal: Journal) -> State:
@@ -92,6 +123,10 @@ def _on_result(state: State, result: Result, journal: Journal) -> State:
     was, found = before.checks.get(result.check, CheckState()), after.checks[result.check]
     tell_check(result.check, was, found, journal)
     told = tell_pods(before.pods, after.pods, journal)
+    if told:
+        state = weigh(state, name, journal, before.pods)
+        if plan.cluster.router.kind != "none":
+            journal.tell()  # of a pod that is new as well
     if not told and was.verdict is found.verdict is Verdict.OK and was.outcome is found.outcome is Outcome.GOOD:
         return state  # well as before: it is so with nearly every result
     if not state.round_over and found.verdict is not Verdict.FAIL and not told:
@@ -124,6 +159,11 @@ def _on_status(state: State, status: SourceStatus) -> State:
 def _on_tick(state: State, tick: Tick, journal: Journal) -> State:
     state = calm_down(expire(state, journal), journal)
     state, changed = _listen(state, tick, journal)
+    state = climb(_weigh(state, changed, journal), journal)
+    state, opened = routers.waited(state, journal.now)
+    for name in opened:
+        state = _reassess(state, name, journal)
+    changed += opened
     if not state.round_over:
         for name in sorted(state.unread):
             state = _reassess(state, name, journal)
@@ -194,7 +234,8 @@ def _end_round(state: State, journal: Journal) -> State:
 
 def _reassess(state: State, name: str, journal: Journal) -> State:
     before = state.assessments.get(name, UNASSESSED)
-    after = assess(state.world, name, state.clusters.get(name, NOBODY), before)
+    closed = name in state.stopped or name in state.opening
+    after = assess(state.world, name, state.clusters.get(name, NOBODY), before, closed=closed)
     if after == before:
         return state
     causes = (*after.causes, *after.apps.values())
@@ -285,43 +326,6 @@ def _many_may_be_silent(state: State, pending: list[str], tick: Tick, now: float
     return most(spoke.count(False), len(spoke) - spoke.count(None), world.settings.safety.suspicion_share)
 
 
-def _on_published(state: State, published: Published, journal: Journal) -> State:
-    """DNS answers from this table now: the addresses that it lacks are erased (spec S14)."""
-    held = still_held(published.before, published.table, journal.now)
-    held = {key: until for key, until in held.items() if until > state.cached.get(key, 0.0)}
-    for (domain, cluster), until in held.items():
-        journal.save(f"cached/{domain}/{cluster}", until)
-    state = replace(state, cached={**state.cached, **held})
-    for domain, cluster in published.erased:
-        fault_at = state.fault_at(cluster)
-        standing = state.standings.get((domain, cluster))
-        cause = state.overrides[cluster].action if cluster in state.overrides else standing and standing.cause
-        evidence = f"{cause.where}: {cause.said}" if isinstance(cause, Cause) else ""
-        journal.emit(
-            EventName.ADDRESS_ERASED,
-            cluster=cluster,
-            app=domain,
-            cause=cause.rule if isinstance(cause, Cause) else f"by hand: {cause}",
-            evidence=evidence,
-            serial=published.table.serial,
-            fault_at=fault_at,
-        )
-        state = note(state, cluster, EventName.ADDRESS_ERASED, published.table.serial, journal)
-    return state
-
-
-def _on_clean_answer(state: State, answer: CleanAnswer, journal: Journal) -> State:
-    """The first answer without the address has been seen (spec S15)."""
-    journal.emit(
-        EventName.FIRST_CLEAN_ANSWER,
-        cluster=answer.cluster,
-        app=answer.domain,
-        serial=answer.serial,
-        fault_at=state.fault_at(answer.cluster),
-    )
-    return note(state, answer.cluster, EventName.FIRST_CLEAN_ANSWER, answer.serial, journal)
-
-
 def _on_reload(state: State, reload: Reload, journal: Journal) -> State:
     """New settings: what is no longer named is forgotten; of what is new nothing is known until it was asked."""
     world = reload.world
@@ -342,6 +346,7 @@ def _on_reload(state: State, reload: Reload, journal: Journal) -> State:
     cached = {(domain, name): until for (domain, name), until in state.cached.items() if name in world.clusters}
     for domain, name in state.cached.keys() - cached.keys():
         journal.save(f"cached/{domain}/{name}", None)
+    weights = forget(state, clusters, journal)
     overrides = {name: override for name, override in state.overrides.items() if name in world.clusters}
     for name in state.overrides.keys() - overrides.keys():
         journal.save(f"override/{name}", None)
@@ -355,6 +360,10 @@ def _on_reload(state: State, reload: Reload, journal: Journal) -> State:
         assessments=assessments,
         cached=cached,
         unread=frozenset(),
+        weights=weights,
+        stopped=state.stopped & clusters.keys(),
+        closed=state.closed & clusters.keys(),
+        opening={name: found for name, found in state.opening.items() if name in clusters},
         uneasy={name: until for name, until in state.uneasy.items() if name in clusters},
     )
     for name in clusters:

@@ -28,8 +28,8 @@ def tell_check(check: CheckId, before: CheckState, after: CheckState, journal: J
 
 
 def tell_pods(before: Mapping[PodKey, PodState], after: Mapping[PodKey, PodState], journal: Journal) -> bool:
-    """A pod that turns bad is detached, its weight decided to be 0 (spec S19); one that is well again is attached. What
-    a node's list changed is kept, for verdicts outlive a restart (spec S30). Whether there was anything to tell."""
+    """A pod that turns bad is an anomaly; what follows for its weight is told where that is decided. What a node's list
+    changed is kept, for verdicts outlive a restart (spec S30). Whether there was anything to tell."""
     if after is before:
         return False
     was, now = ({key: pod.check.verdict for key, pod in pods.items()} for pods in (before, after))
@@ -39,21 +39,11 @@ def tell_pods(before: Mapping[PodKey, PodState], after: Mapping[PodKey, PodState
         journal.save(f"pods/{node}", tuple(pod for key, pod in after.items() if key[0] == node) or None)
     for key, pod in after.items():
         old = was.get(key, Verdict.UNKNOWN)
-        if pod.check.verdict is old:
-            continue
-        fields: dict[str, Any] = {
-            "cluster": pod.node.cluster,
-            "evidence": f"{pod.node}: {pod.pod}: {pod.check.said}"
-            if pod.check.verdict is Verdict.OK
-            else f"{pod.node}: {pod.check.said}",
-        }
-        if pod.check.verdict is Verdict.FAIL:
+        if pod.check.verdict is Verdict.FAIL and old is not Verdict.FAIL:
+            fields: dict[str, Any] = {"cluster": pod.node.cluster, "evidence": f"{pod.node}: {pod.check.said}"}
             began = pod.check.fault_at
             journal.emit(EventName.FAULT_SEEN, at=began, cause="containers", **fields)
             journal.emit(EventName.INTERNAL_ANOMALY, at=pod.check.at, cause="containers", fault_at=began, **fields)
-            journal.emit(EventName.POD_DETACHED, cause="weight 0 %", fault_at=began, **fields)
-        elif old is Verdict.FAIL:
-            journal.emit(EventName.POD_ATTACHED, cause="weight 100 %", **fields)
     return True
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from core.detection.external import SILENCE, Assessment
 from core.detection.internal import ClusterState
@@ -23,30 +23,35 @@ from core.snapshot import (
     AppView,
     ClusterView,
     Membership,
+    PodView,
     WhyStep,
 )
 from core.snapshot import (
     ClusterState as Word,
 )
 from core.state import State
+from core.switching.pods import NO_WEIGHTS, shares
 from core.switching.standing import Standing
 from core.switching.switcher import UNASSESSED
 from core.switching.table import SERVING
+from core.switching.weights import FULL, Weight
 from core.world import ClusterPlan
 
+_NOT_ASKED: Mapping[str, int] = {}
 _PHASE_OF = {Word.ERASED: Phase.ERASED, Word.RECOVERING: Phase.RECOVERING, Word.RAMPING: Phase.RAMPING}
 _OUT = {Action.DRAIN: Word.DRAINED, Action.ERASE: Word.HELD_OUT}
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the engine knows beside its state at ``now``: ``since`` when it runs, when each source was heard, and how
-    fast the routers answer."""
+    """What the engine knows beside its state at ``now``: ``since`` when it runs, when each source was heard, how
+    fast the routers answer, and the pods' weights that they have confirmed."""
 
     now: float = 0.0
     since: float = 0.0
     at: Mapping[SourceId, float] = field(default_factory=dict)
     latencies: Mapping[str, Latency] = field(default_factory=dict)
+    confirmed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 class Views:
@@ -156,7 +161,7 @@ def _cluster(state: State, kept: Kept, heard: Heard) -> ClusterView:
         flaps=max((standing.flaps for standing in standings), default=0),
         memberships=members,
         sources=tuple(kept.source(source, heard.at.get(source, 0.0)) for source in plan.sources),
-        pods=kept.pods,
+        pods=_pods(state, kept, heard),
         why=_why_chain(state, name, assessment, members, heard),
         p50=p50,
         p95=p95,
@@ -228,6 +233,30 @@ def _safe_at(
         return None
     since = override.since if override else max(standing.since for standing in standings)
     return max(state.cached.get((member.domain, member.cluster), since) for member in members)
+
+
+def _pods(state: State, kept: Kept, heard: Heard) -> tuple[PodView, ...]:
+    """With what is decided and confirmed of their weights; made anew only when something of it has changed."""
+    name = kept.plan.cluster.name
+    weights, confirmed = state.weights.get(name, NO_WEIGHTS), heard.confirmed.get(name, _NOT_ASKED)
+    failing = [app.domain for app in kept.plan.apps if state.table.apps[app.domain].fail_open]
+    if not (weights or confirmed or failing):
+        return kept.pods
+    made_of = (kept.pods, weights, confirmed, failing)
+    if any(old is not new for old, new in zip(kept.weighed_of[:3], made_of, strict=False)) or kept.weighed_of[3:] != (
+        failing,
+    ):
+        decided = shares(state, name)
+        kept.weighed = tuple(
+            _weighed(pod, decided[pod.pod], weights.get(pod.pod, FULL), confirmed.get(pod.pod)) for pod in kept.pods
+        )
+        kept.weighed_of = made_of
+    return kept.weighed
+
+
+def _weighed(pod: PodView, share: int, weight: Weight, confirmed: int | None) -> PodView:
+    said = f"{pod.said}; fail-open: no other pod of the app is left, it is served" if share > weight.share else pod.said
+    return replace(pod, weight=share, said=said, confirmed=confirmed, next_step_at=weight.due or None)
 
 
 def _why_chain(

@@ -38,8 +38,8 @@ class Assessment:
         return min(causes, key=lambda cause: (cause.rule == SILENCE, cause.fault_at), default=None)
 
 
-def assess(world: World, name: str, state: ClusterState, before: Assessment) -> Assessment:
-    """The assessment of one cluster after ``before``."""
+def assess(world: World, name: str, state: ClusterState, before: Assessment, *, closed: bool = False) -> Assessment:
+    """The assessment of one cluster after ``before``. ``closed``: we closed its router, which says nothing then."""
     plan = world.clusters[name]
     mode = world.settings.detection.mode
     causes: list[Cause] = []
@@ -55,9 +55,11 @@ def assess(world: World, name: str, state: ClusterState, before: Assessment) -> 
         silence = _silence(world, plan, state)
         if silence:
             causes.append(silence)
-    if plan.router:
+    if plan.router and not closed:
         causes.extend(_confirm(world, plan, state))
-    return Assessment(_internal(plan, state, causes, apps), _external(plan, state), tuple(causes), apps)
+    return Assessment(
+        _internal(plan, state, causes, apps), Verdict.UNKNOWN if closed else _external(plan, state), tuple(causes), apps
+    )
 
 
 def _failed(state: ClusterState) -> Iterator[Cause]:

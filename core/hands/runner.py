@@ -1,21 +1,23 @@
 """Gives every hand the newest target and repeats until it has confirmed it (spec S32, S33, S36).
 
 Owns a task for each hand and what it has confirmed. The engine tells after each publish and never waits; the service
-reads the views. A newer target ends the attempt that is under way, for an older one is never carried out late.
+reads the views. A newer target ends the attempt that is under way, for an older one is never carried out late; one that
+asks nothing new of a hand is confirmed with what it has confirmed.
 Must not import the engine, the probes or the DNS server.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
 
 from core.clock import Clock
-from core.hands.hand import Hand, HandError, Target
+from core.hands.hand import Hand, HandError, Target, Watched, concern
+from core.model import HandKind
 from core.snapshot import HandView
 
 ATTEMPT = 10.0
@@ -28,12 +30,13 @@ _log = structlog.get_logger()
 @dataclass(slots=True)
 class _Place:
     """One hand with what it has confirmed; ``since`` is when it confirmed, or since when it has not. ``last`` is the target
-    that it confirmed last, or that held when it was placed."""
+    that it confirmed last, or that held when it was placed; ``done``: it asks the same of the hand as how things are to be."""
 
     hand: Hand
     since: float
     last: Target
     confirmed: int = 0
+    done: bool = False
     said: str = "not asked yet"
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -59,12 +62,14 @@ class Hands:
 
     def tell(self, target: Target) -> None:
         """From now on this is how things are to be."""
-        now = self._clock.now()
+        now, before, self._target = self._clock.now(), self._target, target
         for place in self._places:
-            if place.confirmed >= self._target.table.serial:
-                place.since = now
+            if _concern(place, before) == _concern(place, target):
+                place.confirmed = target.table.serial if place.done else place.confirmed
+                continue
+            if place.done:
+                place.done, place.since = False, now
             place.news.set()
-        self._target = target
 
     def replace(self, hands: Sequence[Hand]) -> None:
         """Other settings: these hands instead, which are all told anew."""
@@ -76,10 +81,18 @@ class Hands:
         return tuple(
             HandView(
                 place.hand.name, place.hand.kind, place.hand.cluster, place.hand.address,
-                wanted, place.confirmed, place.since, place.said,
+                wanted, place.confirmed if place.done else min(place.confirmed, wanted - 1), place.since, place.said,
             )
             for place in self._places
         )  # fmt: skip
+
+    def weights(self) -> dict[str, Mapping[str, int]]:
+        """What the routers have confirmed to use, by cluster and pod, in percent of the set value."""
+        return {
+            place.hand.cluster: place.last.weights.get(place.hand.cluster, {})
+            for place in self._places
+            if place.hand.kind is HandKind.ROUTER and place.confirmed
+        }
 
     async def run(self) -> None:
         while True:
@@ -109,7 +122,8 @@ class Hands:
                 done = attempt.done() and attempt.result()
                 failures = 0 if done or not attempt.done() else failures + 1
                 if done:
-                    await news
+                    again = place.hand.again_in if isinstance(place.hand, Watched) else None
+                    await asyncio.wait({news}, timeout=again)
                 elif failures:
                     wait = min(BACKOFF * 2.0 ** min(failures - 1, 10), BACKOFF_LIMIT) * self._jitter()
                     await asyncio.wait({news}, timeout=wait)
@@ -120,7 +134,6 @@ class Hands:
 
     async def _attempt(self, place: _Place, target: Target) -> bool:
         """Whether the hand has confirmed; why not is what it said."""
-        serial = target.table.serial
         try:
             async with asyncio.timeout(ATTEMPT):
                 said = await place.hand.carry_out(target)
@@ -132,11 +145,20 @@ class Hands:
             _log.exception("hand_failed", hand=place.hand.name)
             place.said = f"a defect of pointsman ({type(error).__name__}); see the log"
         else:
-            place.confirmed, place.since, place.said = serial, self._clock.now(), said
-            before, place.last = place.last, target
+            before, place.last, place.said = place.last, target, said
+            if _concern(place, target) == _concern(place, self._target):
+                place.confirmed = self._target.table.serial
+                if not place.done:
+                    place.done, place.since = True, self._clock.now()
             self._confirmed(place.hand, before, target)
             return True
+        if place.done:  # it was, and is no more
+            place.done, place.since = False, self._clock.now()
         return False
+
+
+def _concern(place: _Place, target: Target) -> object:
+    return concern(target, place.hand.kind, place.hand.cluster)
 
 
 async def _close(hand: Hand) -> None:

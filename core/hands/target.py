@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from core.hands.hand import Target
-from core.model import Action, Verdict
 from core.state import State
+from core.switching.pods import shares
 
 
 def target(state: State) -> Target:
@@ -21,11 +21,12 @@ def target(state: State) -> Target:
             )
             for domain, app in state.world.apps.items()
         },
-        stopped=frozenset(name for name, override in state.overrides.items() if override.action is Action.ERASE),
-        weights={
-            (name, pod.pod): 0
-            for name, cluster in state.clusters.items()
-            for pod in cluster.pods.values()
-            if pod.check.verdict is Verdict.FAIL
-        },
+        stopped=state.stopped,
+        weights={} if state.world.settings.safety.shadow else _weights(state),
     )
+
+
+def _weights(state: State) -> dict[str, dict[str, int]]:
+    """Of the clusters that have a router which can be told."""
+    plans = state.world.clusters.items()
+    return {name: shares(state, name) for name, plan in plans if plan.cluster.router.kind != "none"}

@@ -29,7 +29,6 @@ def findings(settings: Settings, clusters: frozenset[str]) -> Iterator[Finding]:
     yield from _repeated(settings)
     yield from _listeners(settings)
     yield from _limits(settings)
-    yield from _not_yet(settings)
     yield from beside.findings(settings, clusters)
     for index, zone in enumerate(settings.zone):
         yield from _zone(("zone", index), zone)
@@ -41,18 +40,9 @@ def findings(settings: Settings, clusters: frozenset[str]) -> Iterator[Finding]:
         yield from _places(("cluster", index), cluster)
         yield from _mode(("cluster", index), cluster, settings.detection.mode)
         yield from _sources(("cluster", index), cluster)
+        yield from _router(("cluster", index), cluster, settings)
         for number, database in enumerate(cluster.database):
             yield from _database(("cluster", index, "database", number), database)
-
-
-def _not_yet(settings: Settings) -> Iterator[Finding]:
-    """What can be written already and is not carried out by this version."""
-    written: list[tuple[Loc, object]] = []
-    for index, cluster in enumerate(settings.cluster):
-        written.append((("cluster", index, "router", "kind"), cluster.router.kind != "none"))
-    for loc, value in written:
-        if value:
-            yield Finding(loc, "is read, and not carried out by this version", note=True)
 
 
 def _repeated(settings: Settings) -> Iterator[Finding]:
@@ -209,9 +199,21 @@ def _sources(loc: Loc, cluster: Cluster) -> Iterator[Finding]:
             if name not in nodes:
                 text = f'"{name}" is no node of cluster {cluster.name}' + did_you_mean(name, nodes)
                 yield Finding((*loc, "machine", n, "domains", name), text)
+
+
+def _router(loc: Loc, cluster: Cluster, settings: Settings) -> Iterator[Finding]:
     router = cluster.router
     if router.kind != "none" and not router.address:
         yield Finding((*loc, "router", "address"), f'is missing: kind "{router.kind}" needs it')
+    for domain in router.backends:
+        if not any(app.domain == domain and cluster.name in app.clusters for app in settings.app):
+            text = f'"{domain}" is no app of cluster {cluster.name}'
+            yield Finding((*loc, "router", "backends", domain), text)
+    if router.kind == "gateway-api" and not find_spec("lightkube"):
+        yield Finding((*loc, "router", "kind"), "its client is not installed: pip install 'pointsman[gateway-api]'")
+    if router.kind == "haproxy" and router.stop != "never" and not router.frontends:
+        text = "without them a stop refuses no connection: requests are answered 503, of known pods alone"
+        yield Finding((*loc, "router", "frontends"), text, note=True)
 
 
 def _database(loc: Loc, database: Database) -> Iterator[Finding]:

@@ -10,12 +10,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from core.settings.base import (
     Address,
     DomainName,
+    HostPort,
     Name,
     PathRole,
     Peer,
     Percent,
     PositiveSeconds,
     Regex,
+    Seconds,
     Section,
     Ssh,
     confirm_target,
@@ -33,6 +35,18 @@ Weight = Annotated[int, Field(ge=0, le=10000)]
 def _pod_pattern(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/([\w.-]+\*?|\*)", value, re.ASCII):
         raise ValueError('not "namespace/name": write both, with at most one *, at the end')
+    return value
+
+
+def _pod_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", value, re.ASCII):
+        raise ValueError('not "namespace/name"')
+    return value
+
+
+def _place(value: str) -> str:
+    if not re.fullmatch(r"([\w.-]+/)?[\w.:-]+", value, re.ASCII):
+        raise ValueError('not a name: write letters, digits, ".", "_", ":" and "-"')
     return value
 
 
@@ -56,6 +70,9 @@ def _connections(value: object) -> object:
     elif type(value) is int and value > 0:
         return value
     raise ValueError('write a number of connections from 1 up, or a share of the server\'s own ("90%")')
+
+
+Place = Annotated[str, AfterValidator(_place)]
 
 
 class Zone(Section):
@@ -91,6 +108,12 @@ class PodRule(Section):
         description='"namespace/name", with * at the end for a prefix'
     )
     at_least: int = Field(1, ge=0, description="pods that must be running in a cluster; fewer is an anomaly")
+    weight: int = Field(
+        100,
+        ge=0,
+        le=256,
+        description="the set value of each one's weight at the router, which ramps are shares of (S18)",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -114,6 +137,10 @@ class App(Section):
     when_all_down: Literal["serve-all", "keep-last"] = Field(
         "serve-all", description="what is answered when every cluster is abnormal (S27)"
     )
+    endpoint: str = Field(
+        "",
+        description="HOST:PORT where a router reaches one of its pods; {name}, {namespace} and {node} stand for the pod's",
+    )
     pods: tuple[PodRule, ...] = Field(
         (), description='which containers count: "namespace/name", "namespace/prefix*", or a table as below'
     )
@@ -133,6 +160,29 @@ class Router(Section):
         "", description="haproxy: HOST:PORT or socket path of the runtime API; gateway-api: URL of the API server"
     )
     credentials: Annotated[str, PathRole.PRIVATE] = Field("", description="gateway-api: kubeconfig or token file")
+    backends: dict[DomainName, Place] = Field(
+        {},
+        description="app = its backend (haproxy) or [namespace/]HTTPRoute (gateway-api); default: the domain name without the last dot, for a route with - for each dot",
+    )
+    pods: dict[Annotated[str, AfterValidator(_pod_name)], HostPort] = Field(
+        {}, description='"namespace/name" = HOST:PORT where the router reaches a pod; default by app.endpoint'
+    )
+    frontends: tuple[Place, ...] = Field(
+        (), description="haproxy: the frontends that a stop closes, so that new connections are refused"
+    )
+    gateway: Place | Literal[""] = Field(
+        "", description="gateway-api: [namespace/]Gateway that rendered routes belong to"
+    )
+    stop: Literal["never", "by-hand", "automatic"] = Field(
+        "by-hand", description="when the router is closed (S16): when a person erases the cluster, or at every erase"
+    )
+    detach: Literal["weight", "maintenance"] = Field(
+        "weight",
+        description="haproxy: what a pod of weight 0 gets beside it; clients that cookies or stick tables keep at a server leave it in maintenance alone",
+    )
+    in_flight: Seconds = Field(
+        10.0, description="haproxy: seconds that requests in flight at a stop may still take until they are cut"
+    )
 
 
 class Confirm(Section):

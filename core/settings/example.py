@@ -7,6 +7,7 @@ docs/settings.md``. Called by nobody else; imports nothing but the settings.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -70,7 +71,7 @@ _EXAMPLES: dict[str, object] = {
     "alerts.webhook.url_file": "secrets/slack.url",
     "app.clusters": ["tokyo", "fukuoka"],
     "app.domain": "svc2.net.",
-    "app.pods": ["shop/api", {"match": "shop/web-*", "at_least": 2}],
+    "app.pods": ["shop/api", {"match": "shop/web-*", "at_least": 2, "weight": 50}],
     "app.ttl": 5,
     "app.weights": {"tokyo": 70, "fukuoka": 30},
     "cluster.addresses": ["192.0.2.30", "2001:db8::30"],
@@ -96,7 +97,12 @@ _EXAMPLES: dict[str, object] = {
     "cluster.node.name": "fukuoka-1",
     "cluster.node.routes_require": ["10.96.0.0/12", "KUBE-SERVICES"],
     "cluster.node.ssh": "pointsman@10.0.3.11:22",
+    "app.endpoint": "{name}.web.{namespace}.svc.cluster.local:8080",
     "cluster.router.address": "10.0.3.5:9999",
+    "cluster.router.backends": {"svc2.net.": "be_svc2"},
+    "cluster.router.frontends": ["fe_web"],
+    "cluster.router.gateway": "infra/public",
+    "cluster.router.pods": {"shop/web-0": "10.0.3.21:8080"},
     "cluster.router.credentials": "secrets/fukuoka.kubeconfig",
     "cluster.tags": ["west"],
     "console.installation": "shop, production",
@@ -251,7 +257,8 @@ def _inner(field: FieldInfo) -> type[Section] | None:
 
 def _toml(value: object) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
+        keys = [key if re.fullmatch(r"[\w-]+", key, re.ASCII) else _toml(key) for key in value]
+        return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in zip(keys, value.values(), strict=True)) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(each) for each in value) + "]"
     return json.dumps(value, ensure_ascii=False)

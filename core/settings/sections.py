@@ -169,11 +169,14 @@ class Recovery(Section):
 
     hold: Seconds = Field(10.0, description="seconds of good results before an erased cluster returns")
     flap_window: PositiveSeconds = Field(
-        600.0, description="each erase within this time after a return doubles the hold"
+        600.0,
+        description="each erase within this time after a return doubles the hold, that of a pod from its second on",
     )
     hold_limit: PositiveSeconds = Field(300.0, description="the hold never grows beyond this")
     ramp: Annotated[tuple[Percent, ...], AfterValidator(_ramp)] = Field(
-        (10, 25, 50, 100), min_length=1, description="shares of answers, step by step; the last must be 100"
+        (10, 25, 50, 100),
+        min_length=1,
+        description="shares of answers, and of a pod's weight, step by step; the last must be 100",
     )
     ramp_step: Seconds = Field(10.0, description="seconds of one step")
 

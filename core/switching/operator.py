@@ -9,7 +9,7 @@ from core.model import Action, EventName, Order, Phase
 from core.snapshot import Freeze
 from core.state import State
 from core.switching.orders import overridden, overruled, refusal
-from core.switching.standing import begin_ramp, hold
+from core.switching.standing import Standing, begin_ramp, hold
 from core.switching.switcher import UNASSESSED, next_due, settle, touch
 from core.switching.table import SERVING
 
@@ -124,6 +124,8 @@ def _release(state: State, clusters: tuple[str, ...], journal: Journal) -> tuple
                 continue
             elif state.frozen:
                 standing = replace(standing, phase=Phase.SERVING, since=journal.now, cause=None, due=0.0)
+            elif cluster in state.stopped:  # ramped up once its router is open
+                standing = Standing(Phase.RECOVERING, journal.now, due=journal.now)
             else:
                 standing = replace(begin_ramp(standing, recovery, journal.now), flaps=0)
             standings[app.domain, cluster] = standing
@@ -133,6 +135,7 @@ def _release(state: State, clusters: tuple[str, ...], journal: Journal) -> tuple
                 f"{cluster} is under automatic control again and still fails: {against[0].where}: {against[0].said}"
             )
         else:
-            said.append(f"{cluster} is restored and ramps up")
+            first = ": its router is opened, then it" if cluster in state.stopped else " and"
+            said.append(f"{cluster} is restored{first} ramps up")
     state = replace(state, overrides=overrides, standings=standings, due=next_due(standings))
     return settle(touch(state, clusters, journal), journal), tuple(said)

@@ -28,7 +28,8 @@ def decide(state: State, domains: Iterable[str], journal: Journal, *, silent: Co
     """Move every cluster of these domains on by what is known now.
 
     ``silent`` are the clusters whose silence counts; that of others may be our own fault (spec S28), and neither erases nor
-    restores them. And nobody comes back while nothing is known yet of one of its sources, as after a start (spec S30).
+    restores them. And nobody comes back while nothing is known yet of one of its sources, as after a start (spec S30), or
+    before its router is open again (spec S16).
     """
     if state.frozen or not state.round_over:
         return state
@@ -61,6 +62,7 @@ def _decide_domain(
     world, now = state.world, journal.now
     clusters = world.apps[domain].clusters
     waiting = {name for name in clusters if name in state.clusters and state.clusters[name].waiting}
+    waiting |= state.stopped | state.opening.keys()
     causes = {name: state.assessments.get(name, UNASSESSED).against(domain) for name in clusters}
     order = {
         name: (cause is None, cause is not None and not is_corroborated(state, domain, name))

@@ -21,7 +21,9 @@ sources beat at every tick unless muted.
     2.0 ttl svc1.net.: 5
     2.0 phase svc1.net. a: erased
     2.0 verdict a: fail fail                   internal and external
-    2.0 weight a default/web-1: 0
+    2.0 weight a default/web-1: 0              what its router is told, in percent of the set value
+    2.0 stopped: a b                           whose routers are to be closed; nothing after the colon: none
+    2.0 told a closed|open                     a router confirms it
     2.0 events a: fault_seen … address_erased  these events of the cluster happened since the last ``events``, in this order
     2.0 never a: address_restored              none of these since the last ``events``
     2.0 suspect: yes | no
@@ -33,8 +35,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from core.model import Action, CheckId, Kind, Order, SourceId, SourceKind, SourceStatus, Verdict
+from core.model import Action, CheckId, Kind, Order, SourceId, SourceKind, SourceStatus
 from core.settings import Settings
+from core.state import RouterTold
+from core.switching.pods import shares
 from core.switching.standing import Standing
 from tests.scenarios.runner import START, TICK, Run, Truth
 
@@ -193,9 +197,17 @@ def _verdict(run: Run, text: str) -> None:
 def _weight(run: Run, text: str) -> None:
     where, wanted = _split(text)
     cluster, pod = where.split()
-    found = [p for p in run.state.clusters[cluster].pods.values() if p.pod == pod]
-    weights = {0 if p.check.verdict is Verdict.FAIL else 100 for p in found}
-    assert weights == {int(wanted)}, found
+    found = shares(run.state, cluster)
+    assert found.get(pod) == int(wanted), found
+
+
+def _stopped(run: Run, text: str) -> None:
+    assert run.state.stopped == {*text.split()}, run.state.stopped
+
+
+def _told(run: Run, text: str) -> None:
+    cluster, what = text.split()
+    run.feed(RouterTold(cluster, what == "closed", "192.0.2.9:9999"))
 
 
 def _events(run: Run, text: str) -> None:
@@ -249,6 +261,8 @@ WORDS: dict[str, Any] = {
     "phase": _phase,
     "verdict": _verdict,
     "weight": _weight,
+    "stopped:": _stopped,
+    "told": _told,
     "events": _events,
     "never": _never,
     "said": _said,

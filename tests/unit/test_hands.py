@@ -19,7 +19,7 @@ from core.records import RecordTable
 class Scripted:
     """A hand that does what its script says at each attempt: an error to raise, "hang", or a text to confirm with."""
 
-    kind, cluster, address = HandKind.ROUTER, "tokyo", "192.0.2.1:9999"
+    kind, cluster, address = HandKind.SECONDARY, "", "192.0.2.1:53"
 
     def __init__(self, name: str, *script: object) -> None:
         self.name = name
@@ -38,6 +38,13 @@ class Scripted:
 
     async def close(self) -> None:
         self.closed = True
+
+
+class ScriptedRouter(Scripted):
+    """A router, which is asked again at once after each confirmation."""
+
+    kind, cluster, address = HandKind.ROUTER, "tokyo", "192.0.2.1:9999"
+    again_in = 0.001
 
 
 def to(serial: int) -> Target:
@@ -155,3 +162,39 @@ async def test_a_confirmation_is_told_with_the_target_that_the_same_hand_confirm
     task.cancel()
     await asyncio.wait({task})
     assert told == [(1, 1), (1, 2)]
+
+
+def weighing(serial: int, weight: int, *stopped: str) -> Target:
+    return Target(RecordTable(serial), {}, frozenset(stopped), {"tokyo": {"shop/web-1": weight}})
+
+
+async def test_a_router_is_not_told_of_a_table_and_is_told_of_a_weight_and_a_stop() -> None:
+    router, told = ScriptedRouter("a"), list[bool]()
+    router.again_in = 1000.0
+    hands = Hands(
+        [router], weighing(1, 100), Clock(), lambda: 1.0, lambda _, was, now: told.append("tokyo" in now.stopped)
+    )
+    task = asyncio.create_task(hands.run())
+    await until(lambda: hands.views()[0].done)
+    hands.tell(weighing(2, 100))
+    assert hands.views()[0].done
+    assert hands.views()[0].confirmed == 2
+    hands.tell(weighing(2, 0))
+    assert not hands.views()[0].done
+    assert hands.weights() == {"tokyo": {"shop/web-1": 100}}
+    await until(lambda: hands.views()[0].done)
+    assert hands.weights() == {"tokyo": {"shop/web-1": 0}}
+    hands.tell(weighing(2, 0, "osaka"))
+    hands.tell(weighing(2, 0, "osaka", "tokyo"))
+    await until(lambda: told == [False, False, True])
+    assert len(router.serials) == 3
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def test_a_router_that_lost_its_state_is_told_anew_and_shown_until_it_has_it_again() -> None:
+    router = ScriptedRouter("a", "fine", "fine", OSError("connection refused"), OSError("connection refused"), "hang")
+    async with running(router) as hands:
+        await until(lambda: len(router.serials) == 5)
+        view = hands.views()[0]
+        assert (view.done, view.said) == (False, "connection refused")

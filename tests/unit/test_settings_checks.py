@@ -103,6 +103,12 @@ def test_settings_without_a_fault_have_no_problems(tmp_path: Path) -> None:
         ),
         ('detection.mode = "internal"\n' + cluster(""), "cluster[0].node: is missing"),
         (cluster('router.kind = "haproxy"'), "cluster[0].router.address: is missing"),
+        (
+            cluster('router = { kind = "haproxy", address = "h:1", frontends = ["f"], backends = { "x.net." = "b" } }'),
+            '"x.net." is no app of cluster',
+        ),
+        (cluster('router.frontends = ["a; shutdown"]'), "not a name"),
+        (cluster('router.pods = { "web-0" = "10.0.0.1:80" }'), 'not "namespace/name"'),
         # databases
         (database('kind = "postgresql"'), "cluster[0].database[0]: write dsn_file or dsn"),
         (database('kind = "redis"\ndsn = "http://h"'), "cluster[0].database[0].dsn: must begin with redis://"),
