@@ -38,6 +38,7 @@ RAMP = (10, 25, 50, 100)
 STEP = 4.0
 WATCHED = 10.0
 """Seconds after a kill in which failures are counted."""
+REDISPATCH = "option redispatch 1"
 CHECKS = "default-server check inter 2s fall 3 rise 2"
 CONFIG = """
 [dns]
@@ -137,8 +138,10 @@ def main() -> None:
     _shares_and_detach()
     for name, extra, watched in (
         ("HAProxy alone", "", False),
-        ("HAProxy, " + CHECKS, CHECKS, False),
+        (f"HAProxy with `{CHECKS}`", CHECKS, False),
+        (f"HAProxy with `{CHECKS}` and `{REDISPATCH}`", f"{CHECKS}\n  {REDISPATCH}", False),
         ("with pointsman", "", True),
+        (f"with pointsman and `{REDISPATCH}`", REDISPATCH, True),
     ):
         _kill(name, extra, watched)
     for stop in ("never", "by-hand"):

@@ -23,6 +23,7 @@ class HaproxyEndpoints:
         for backend, endpoints in self._wanted.items():
             yield f"backend {backend}"
             yield "  balance roundrobin"
+            yield "  option redispatch 1"  # what a pod that just died does not take goes to another at once
             for endpoint in endpoints:
                 line = f"server {endpoint.name} {endpoint.address} weight {endpoint.weight}"
                 yield f"  {line}" if endpoint.address else f"  # {line}: set app.endpoint or cluster.router.pods"

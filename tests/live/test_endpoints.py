@@ -121,8 +121,8 @@ def test_what_is_missing_is_told_added_and_removed_again(bed: Bed) -> None:
 
 def test_what_belongs_into_the_configuration_is_printed(bed: Bed) -> None:
     lines = bed.lines("render")
-    assert lines[:3] == ["# cluster a", "backend svc1.net", "  balance roundrobin"]
-    assert [line.split()[:2] for line in lines[3:5]] == [["server", "default.web-0"], ["server", "default.web-1"]]
+    assert lines[:4] == ["# cluster a", "backend svc1.net", "  balance roundrobin", "  option redispatch 1"]
+    assert [line.split()[:2] for line in lines[4:6]] == [["server", "default.web-0"], ["server", "default.web-1"]]
     found = json.loads("\n".join(bed.lines("render", "--format", "kubernetes")))
     assert [item["kind"] for item in found["items"]] == ["Service", "EndpointSlice"] * 2 + ["HTTPRoute"]
     bed.listed(web_0="running", web_1="running", web_2="running")
