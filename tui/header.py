@@ -72,13 +72,13 @@ def _first(snapshot: Snapshot, view: View, width: int, read_only: bool) -> Line:
 
 def _counts(snapshot: Snapshot, stale: bool, room: int) -> Line:
     """How many clusters are in each state, worst first. Where there is no room for all words, those of the best states go
-    first, and their signs stay; only where the signs too are too many is something left out, and … says so."""
+    first, and their signs stay; only where the signs too are too many is something left out, and … says so. Of old data
+    nothing is counted as well."""
+    if stale:
+        return line((f"{STALE.glyph} {len(snapshot.clusters)} {STALE.word}", Tone.MUTED))
     counter = Counter(cluster.state for cluster in snapshot.clusters)
     states = sorted(counter, key=lambda state: STATES[state].rank)
-    parts = [
-        line((f"{STATES[s].glyph} {counter[s]} {STATES[s].word}", Tone.MUTED if stale else Tone(STATES[s].tone)))
-        for s in states
-    ]
+    parts = [line((f"{STATES[s].glyph} {counter[s]} {STATES[s].word}", Tone(STATES[s].tone))) for s in states]
     for n in reversed(range(len(parts))):
         if len(plain(joined(parts))) > room:
             (text, tone), *_ = parts[n]
