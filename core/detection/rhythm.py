@@ -11,6 +11,7 @@ rule                                   value
 no gap worth remembering               the configured ticks, and nothing is kept of the source
 a gap ended                            it is remembered when it is longer than what is left of the worst one before
 a gap that lasts                       is no history yet: a dead source does not excuse itself
+a gap that was an outage               is no history either: who was dead, or hung, is not slow since
 as time passes                         the worst gap halves every :data:`HALF_LIFE` seconds
 a source may be quiet for              :data:`MARGIN` times what is left of the worst gap
 never less than                        ``detection.silence.ticks`` of its periods (a router: its answer overdue)
@@ -43,9 +44,9 @@ class Rhythm:
     def lasting(self, gap: float) -> Rhythm:
         return Rhythm(self.worst, self.at, gap)
 
-    def ended(self, limit: float, now: float) -> Rhythm:
-        """After the lasting gap has ended; one longer than ``limit`` was an outage, and counts as that long."""
-        gap = min(self.gap, limit)
+    def ended(self, limit: float, outage: float, now: float) -> Rhythm:
+        """After the lasting gap has ended; one longer than ``limit`` counts as that long, one longer than ``outage`` not."""
+        gap = min(self.gap, limit) if self.gap <= outage else 0.0
         return Rhythm(gap, now) if gap > self.left(now) else Rhythm(self.worst, self.at)
 
     def allowed(self, least: float, most: float, now: float) -> float:

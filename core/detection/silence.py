@@ -54,7 +54,7 @@ def listen(
         rhythm = rhythms.get(source, _STEADY)
         alone = ALONE if source.kind is SourceKind.ROUTER else 1
         if gap < rhythm.gap:
-            rhythm = rhythms[source] = rhythm.ended(alone * deadline / MARGIN, now)
+            rhythm = rhythms[source] = rhythm.ended(alone * deadline / MARGIN, ALONE * deadline, now)
         if gap <= nobody or source.kind is SourceKind.DATABASE:
             continue
         rhythms[source] = rhythm.lasting(gap)
