@@ -70,12 +70,15 @@ class Watcher(threading.Thread):
             while not self._over.is_set():
                 number = (number + 1) % 65536
                 query[0:2] = number.to_bytes(2, "big")
-                sock.send(query)
-                if not select.select([sock], [], [], 0.5)[0]:
+                try:
+                    sock.send(query)
+                    packet = sock.recv(4096) if select.select([sock], [], [], 0.5)[0] else b""
+                except ConnectionRefusedError:  # nobody listens there yet, or any more
+                    packet = b""
+                if packet:
+                    self.answers.append((time.time(), addresses(packet)))
+                else:
                     self.unanswered += 1
-                    continue
-                packet = sock.recv(4096)
-                self.answers.append((time.time(), addresses(packet)))
                 time.sleep(self._pace)
 
     def end(self) -> None:

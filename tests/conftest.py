@@ -14,8 +14,11 @@ from hypothesis import settings as hypothesis_settings
 # Debian keeps servers out of a plain user's PATH, and PostgreSQL out of everybody's.
 _SERVER_DIRECTORIES = ("/usr/sbin", "/usr/local/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin")))
 
-# How long an example takes says nothing on a machine that is busy with other things.
-hypothesis_settings.register_profile("pointsman", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says nothing on a machine that is busy with other things. CI looks at the same examples each time, so that it
+# tells what a change did; whoever runs the tests by hand searches on.
+hypothesis_settings.register_profile(
+    "pointsman", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=os.environ.get("CI") == "true"
+)
 hypothesis_settings.load_profile("pointsman")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it to what it starts in the background

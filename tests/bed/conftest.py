@@ -26,13 +26,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(LEFT_OUT)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def the_bed() -> Iterator[Bed]:
     with bed(f"test-{os.getpid()}") as made:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running(the_bed: Bed) -> Iterator[Pointsman]:
     with pointsman(the_bed, patient=True) as found:
         yield found

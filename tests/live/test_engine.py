@@ -192,3 +192,15 @@ async def test_sessions_that_begin_anew_at_a_reload_are_nobodys_silence(tmp_path
             it.engine.result(Silence(CheckId(source, Kind.WATCH), "cannot connect", it.clock.now()))
         await it.told_of(EventName.FIRST_CLEAN_ANSWER)
         assert it.answered() == {"192.0.2.2", "192.0.2.3"}
+
+
+async def test_a_monitor_that_has_no_results_any_more_says_so_until_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.engine.stale_after", lambda world: 1.0)
+    async with running(tmp_path) as it:
+        async with asyncio.timeout(10):
+            while not any("the monitor has stopped" in line for line in it.engine.trouble):
+                await asyncio.sleep(0.05)
+        it.say(True)
+        assert it.engine.trouble == ()

@@ -38,6 +38,7 @@ class Watched(Run):
     def __init__(self, *, one_voice: bool = False) -> None:
         self.one_voice = one_voice
         self.against: dict[tuple[str, str], float] = {}
+        self.gone: dict[tuple[str, str], float] = {}
         super().__init__(Settings(**{**BASE, "recovery": {"hold": HOLD, "ramp": [100]}}))
         self.advance(self.now + 0.5)
 
@@ -56,9 +57,10 @@ class Watched(Run):
     def moved(self, domain: str, name: str, was: AppRecords, app: AppRecords) -> None:
         if _served(was, name) and not _served(app, name):
             self.left(domain, name, was, app)
+            self.gone[domain, name] = self.now
         if not _served(was, name) and _served(app, name):
-            others = [{record.cluster for record in records} - {name} for records in (was.records, app.records)]
-            alone = app.fail_open or was.fail_open or not all(others)
+            stayed = {record.cluster for record in was.records} & {record.cluster for record in app.records}
+            alone = app.fail_open or was.fail_open or not stayed
             well = self.now - self.against.get((domain, name), 0.0)
             assert alone or well >= HOLD - 1e-6, f"{name} is back in {domain} after {well:.3f} s"
 
@@ -66,6 +68,8 @@ class Watched(Run):
         if self.one_voice and not was.fail_open and not app.fail_open:
             for other in {*CLUSTERS} - {name}:
                 standing = self.state.standings.get((domain, other), Standing())
+                if standing.since > self.gone.get((domain, other), self.now):
+                    continue  # it was well in between, and fell ill again before it was back: that takes nobody out
                 ago = self.now - standing.since
                 assert standing.phase is not Phase.ERASED or ago >= WINDOW - 1e-6, f"{other}, {name} in {ago:.3f} s"
 
