@@ -27,7 +27,8 @@ _log = structlog.get_logger()
 Extra: TypeAlias = tuple[str, str, Callable[[], Awaitable[str]]]
 """A command for the console's palette: its name, its help, and what it does, which returns a line."""
 
-BROKEN = 1
+START_ENDS_WITHIN = 2.0
+"""Seconds for a start that is under way when the end is wanted."""
 
 
 class Engine(Protocol):
@@ -65,8 +66,8 @@ class _Thread:
         self._thread.join()
 
     def end(self) -> None:
-        """A start that is under way is given up with the process: nothing has been promised yet."""
-        if self._loop is not None:
+        """A start that takes longer is given up with the process: nothing has been promised yet."""
+        if self._started.wait(START_ENDS_WITHIN) and self._loop is not None:
             self.call(self._engine.stop)
             self._thread.join()
         if self._error is not None:
@@ -86,46 +87,64 @@ class _Thread:
             self._started.set()
 
 
+class _Signals:
+    """What SIGTERM and SIGHUP have told. Nothing is interrupted before the console is shown: of a KeyboardInterrupt in an import
+    the interpreter may die at its very end, though it was caught (its ``unhandled_keyboard_interrupt``)."""
+
+    def __init__(self, *, outlives_terminal: bool) -> None:
+        self._outlives_terminal = outlives_terminal
+        self.closed = self.ending = self.shown = False
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._take)
+
+    def _take(self, number: int, _: Any) -> None:
+        if number == signal.SIGHUP and self._outlives_terminal:
+            if not self.closed:
+                _let_go_of_terminal()
+            self.closed = True
+        else:
+            self.ending = True
+        if self.shown:
+            signal.raise_signal(signal.SIGINT)  # on which alone Textual ends in order, and mends the terminal
+
+
 def with_console(engine: Engine, settings: Console, commands: Sequence[Extra], *, outlives_terminal: bool) -> int:
     """Until the service is told to end; raises what made the engine fail."""
-    closed = False
-
-    def end(number: int, _: Any) -> None:
-        nonlocal closed
-        if number == signal.SIGHUP and outlives_terminal and not closed:
-            closed = True
-            _let_go_of_terminal()
-        signal.raise_signal(signal.SIGINT)  # on which alone Textual ends in order, and mends the terminal
-
     sys.__stderr__ = io.TextIOWrapper(io.BufferedWriter(_Screen(2, "w", closefd=False)), "utf-8")  # type: ignore[misc] # where Textual paints
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end)
+    signals = _Signals(outlives_terminal=outlives_terminal)
     thread = _Thread(engine)
     try:
         thread.start()
-        if thread.client is not None:
-            left = _console(thread.client, settings, commands)
-            if closed:
-                _log.warning("terminal_closed", said="DNS goes on; pointsman attach is the way back, SIGTERM the end")
-                _stay(engine, thread)
-            elif left == BROKEN:
-                sys.stderr.write("pointsman: the console ended by a defect; DNS goes on, Ctrl-C stops it\n")
-                _stay(engine, thread)
+        whole = thread.client is None or _console(thread.client, signals, settings, commands)
+        if signals.ending or thread.client is None:
+            return (
+                0  # whatever Textual made of the signal; :meth:`_Thread.end` tells what kept the engine from starting
+            )
+        if signals.closed:
+            _log.warning("terminal_closed", said="DNS goes on; pointsman attach is the way back, SIGTERM the end")
+            _stay(engine, thread)
+        elif not whole:
+            sys.stderr.write("pointsman: the console ended by a defect; DNS goes on, Ctrl-C stops it\n")
+            _stay(engine, thread)
     finally:
         thread.end()
     return 0
 
 
-def _console(client: LocalClient, settings: Console, commands: Sequence[Extra]) -> int:
-    """:data:`BROKEN` where it ended by a defect. A signal may come before Textual is there to take it."""
-    try:
-        from tui.app import EXIT_STOP, PaletteCommand, run_console  # noqa: PLC0415 (Textual takes a while to import, and headless never needs it)
+def _console(client: LocalClient, signals: _Signals, settings: Console, commands: Sequence[Extra]) -> bool:
+    """Show it until it is left; False where it ended by a defect."""
+    from tui.app import EXIT_STOP, PaletteCommand, run_console  # noqa: PLC0415 (Textual takes a while to import, and headless never needs it)
 
-        extras = [PaletteCommand(*extra) for extra in commands]
-        left = run_console(client, settings, attached=False, commands=extras)
+    extras = [PaletteCommand(*extra) for extra in commands]
+    signals.shown = True
+    if signals.ending or signals.closed:
+        return True
+    try:
+        return run_console(client, settings, attached=False, commands=extras) in {0, EXIT_STOP}
     except KeyboardInterrupt:
-        return 0
-    return 0 if left in {0, EXIT_STOP} else BROKEN
+        return True
+    finally:
+        signals.shown = False
 
 
 class _Screen(io.FileIO):
