@@ -26,5 +26,9 @@ def injected(pid: int, log: Path, calls: str, what: str, *, one_thread: bool = F
         yield
     finally:
         tracer.terminate()
-        tracer.wait(20)
+        try:
+            tracer.wait(5)
+        except subprocess.TimeoutExpired:  # it may wait for ever for a thread of a process that it has killed
+            tracer.kill()
+            tracer.wait()
         tracer.stderr.close()
