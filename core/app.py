@@ -261,9 +261,8 @@ class Part:
         async with self._reloading:
             try:
                 settings = load(self._config, self._flags)
-                files = await asyncio.to_thread(
-                    read_zone_files, settings
-                )  # the one part that could still refuse when the others have changed already
+                # the one part that could still refuse when the others have changed already
+                files = await asyncio.to_thread(read_zone_files, settings)
                 hands = build_hands(settings)
                 told = receivers(settings)
                 await self._probes.replace(settings)

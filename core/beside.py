@@ -115,11 +115,11 @@ def with_console(engine: Engine, settings: Console, commands: Sequence[Extra], *
     thread = _Thread(engine)
     try:
         thread.start()
-        whole = thread.client is None or _console(thread.client, signals, settings, commands)
-        if signals.ending or thread.client is None:
-            return (
-                0  # whatever Textual made of the signal; :meth:`_Thread.end` tells what kept the engine from starting
-            )
+        if thread.client is None:
+            return 0  # :meth:`_Thread.end` tells what kept it from starting
+        whole = _console(thread.client, signals, settings, commands)
+        if signals.ending:
+            return 0  # whatever Textual made of the signal
         if signals.closed:
             _log.warning("terminal_closed", said="DNS goes on; pointsman attach is the way back, SIGTERM the end")
             _stay(engine, thread)

@@ -120,9 +120,8 @@ class Engine:
         self._clean = clean
         self._clock = clock
         self._log = log
-        self._heard: dict[
-            SourceId, float
-        ] = {}  # in the order of its instants, on the clock of the time that we listened
+        # In the order of its instants, on the clock of the time that we listened.
+        self._heard: dict[SourceId, float] = {}
         self._renewed: dict[CheckId, Evidence] = {}
         self._renewed_at = clock.now()
         self._defects: dict[str, str] = {}

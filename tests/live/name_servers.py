@@ -140,9 +140,9 @@ zone:
     return [require("nsd"), "-d", "-c", str(place / "conf")]
 
 
-def _knot(place: Path, wanted: Wanted, port: int) -> list[str]:
-    name, secret = wanted.key
-    (place / "conf").write_text(f"""\
+def knot_server(place: Path, port: int) -> str:
+    """The head of a configuration of Knot: one worker of each kind, everything below ``place``."""
+    return f"""\
 server:
     listen: 127.0.0.1@{port}
     rundir: {place}
@@ -153,7 +153,13 @@ database:
     storage: {place}
 log:
   - target: stderr
-    any: info
+    any: info"""
+
+
+def _knot(place: Path, wanted: Wanted, port: int) -> list[str]:
+    name, secret = wanted.key
+    (place / "conf").write_text(f"""\
+{knot_server(place, port)}
 key:
   - id: {name}
     algorithm: hmac-sha256

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import require
-from tests.live.name_servers import NameServer, await_zone, free_ports, stop
+from tests.live.name_servers import NameServer, await_zone, free_ports, knot_server, stop
 
 API_KEY = "a-key-of-the-tests"
 ZONE_FILE = """\
@@ -81,17 +81,7 @@ def _knot(
     name, secret = key
     remotes = "".join(f"  - id: s{each}\n    address: 127.0.0.1@{each}\n    key: {name}\n" for each in secondaries)
     (place / "conf").write_text(f"""\
-server:
-    listen: 127.0.0.1@{port}
-    rundir: {place}
-    udp-workers: 1
-    tcp-workers: 1
-    background-workers: 1
-database:
-    storage: {place}
-log:
-  - target: stderr
-    any: info
+{knot_server(place, port)}
 key:
   - id: {name}
     algorithm: hmac-sha256

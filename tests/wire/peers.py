@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.conftest import require
-from tests.live.name_servers import NameServer, await_zone, free_ports, stop
+from tests.live.name_servers import NameServer, await_zone, free_ports, knot_server, stop
 
 COOKIE_SECRET = "e5e973e5a6b2a43f48e7dc849e37bfcf"
 
@@ -58,17 +58,7 @@ remote-control:
 def _knot(place: Path, zones: Mapping[str, Path], port: int) -> list[str]:
     own = "".join(f'  - domain: {zone}\n    file: "{path}"\n' for zone, path in zones.items())
     (place / "conf").write_text(f"""\
-server:
-    listen: 127.0.0.1@{port}
-    rundir: {place}
-    udp-workers: 1
-    tcp-workers: 1
-    background-workers: 1
-database:
-    storage: {place}
-log:
-  - target: stderr
-    any: info
+{knot_server(place, port)}
 mod-cookies:
   - id: default
     secret: 0x{COOKIE_SECRET}
