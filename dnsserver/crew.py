@@ -47,7 +47,7 @@ _COUNT = packed(Count())
 
 
 class _Worker:
-    """One process, as it is seen from here. ``serving``: it has sockets."""
+    """One process, as it is seen from here. ``serving``: it has been given sockets; ``serves``: it has taken them."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
@@ -62,6 +62,7 @@ class _Worker:
         self.born = time.monotonic()
         self.posted = self.confirmed = 0
         self.serving = False
+        self._serve_order = 0
         self.silent = 0
         self.counters = Counters()
         self.why = ""
@@ -70,6 +71,15 @@ class _Worker:
         self.posted += 1
         self.channel.put(message, descriptors)
         self.flush()
+
+    def serve(self, order: bytes, descriptors: Sequence[int]) -> None:
+        self.serving = True
+        self.post(order, descriptors)
+        self._serve_order = self.posted
+
+    @property
+    def serves(self) -> bool:
+        return self.serving and self.confirmed >= self._serve_order
 
     def flush(self) -> bool:
         """Whether it took something."""
@@ -246,7 +256,7 @@ class Crew:
             self._buried = total((self._buried, worker.counters))
         self._workers = [worker for worker in self._workers if worker not in dead]
         self._counters.take(total((self._buried, *(worker.counters for worker in self._workers))))
-        if len(self._workers) == self._size and all(worker.serving for worker in self._workers):
+        if len(self._workers) == self._size and all(worker.serves for worker in self._workers):
             self._serving = True
             self._started.set()
         return dead
@@ -263,8 +273,7 @@ class Crew:
             return
         listen.share(pairs)
         socks = [sock for kind in zip(*pairs, strict=True) for sock in kind]
-        worker.serving = True
-        worker.post(packed(Serve(len(pairs))), [sock.fileno() for sock in socks])
+        worker.serve(packed(Serve(len(pairs))), [sock.fileno() for sock in socks])
         listen.close(pairs)
 
     def _end(self) -> None:

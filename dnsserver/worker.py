@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import traceback
+from typing import assert_never
 
 from dnsserver.channel import Changed, Channel, Count, Done, Ended, NewTables, NewZones, Order, Serve, follow, packed
 from dnsserver.dnssec.ahead import Ahead
@@ -64,6 +65,8 @@ class Worker:
                 self._serve(order.ports)
             case Count():
                 pass
+            case _:
+                assert_never(order)
 
     def _make(self, tables: NewTables) -> None:
         assert self._zones

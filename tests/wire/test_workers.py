@@ -23,7 +23,7 @@ from core.errors import StartError
 from core.records import AppRecords, Record, RecordTable
 from core.settings import App, Dns, Settings
 from dnsserver import crew
-from dnsserver.channel import changed, follow, packed
+from dnsserver.channel import Count, changed, follow, packed
 from dnsserver.dnssec import keys
 from dnsserver.generation import Generations
 from dnsserver.server import DnsServer
@@ -207,11 +207,12 @@ def test_a_parent_that_is_killed_leaves_no_worker_not_even_a_stopped_one(zone_fi
     eventually(lambda: gone(pids))
 
 
-def test_a_worker_that_cannot_start_is_a_start_that_failed(zone_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(generation: object) -> bytes:
-        return packed("nonsense")
-
-    monkeypatch.setattr(crew, "_tables", broken)
+@pytest.mark.parametrize(("kind", "instead"), [("_tables", "nonsense"), ("_tables", Count()), ("Serve", "nonsense")])
+def test_a_worker_that_cannot_start_is_a_start_that_failed(
+    zone_file: Path, monkeypatch: pytest.MonkeyPatch, kind: str, instead: object
+) -> None:
+    """By an order that means nothing, by sockets without tables, and by sockets that were never taken."""
+    monkeypatch.setattr(crew, kind, lambda _: packed(instead) if kind == "_tables" else instead)
     server = DnsServer(settings(zone_file, workers=2), table(), lambda error: None)
     with pytest.raises(StartError, match="ended at its start"):
         server.start()
