@@ -13,18 +13,7 @@ from typing import TypeAlias
 from core.detection.external import SILENCE, assess
 from core.detection.hysteresis import CheckState, Outcome
 from core.detection.internal import ClusterState, forgotten, grow_old, refresh, take
-from core.detection.silence import (
-    canaries_heard,
-    fell_silent,
-    has_spoken,
-    heard_alike,
-    is_calm,
-    last_sign,
-    listen,
-    soonest,
-    tried_again,
-)
-from core.detection.suspicion import most, suspect
+from core.detection.silence import heard_alike, is_calm, listen, soonest
 from core.journal import Journal
 from core.model import (
     Action,
@@ -33,7 +22,6 @@ from core.model import (
     Evidence,
     Kind,
     Order,
-    Phase,
     Result,
     Silence,
     SourceKind,
@@ -41,21 +29,18 @@ from core.model import (
     Verdict,
 )
 from core.published import on_clean_answer, on_published
+from core.quiet import NOBODY, many_may_be_silent, pending_silence, suspected
 from core.state import CleanAnswer, Effect, Published, Reload, Renewal, RouterTold, State, Tick
 from core.switching import routers
 from core.switching.operator import expire, obey
 from core.switching.pods import climb, forget, weigh
 from core.switching.switcher import UNASSESSED, decide, renew, settle
-from core.switching.table import SERVING
 from core.switching.unease import calm_down, notice
 from core.telling import tell_check, tell_pods, tell_silence
 from core.world import ClusterPlan
 
 Input: TypeAlias = Result | Renewal | SourceStatus | Tick | Order | Published | CleanAnswer | RouterTold | Reload
-NOBODY = ClusterState()
 GROW_OLD_EVERY = 0.5
-CANARIES_QUIET = 0.8
-"""Seconds without a canary's answer until they are silent: a lost question and its repetition, and more."""
 
 
 def step(state: State, given: Input, now: float) -> tuple[State, tuple[Effect, ...]]:
@@ -170,9 +155,9 @@ def _on_tick(state: State, tick: Tick, journal: Journal) -> State:
         state = _end_round(replace(state, unread=frozenset()) if state.unread else state, journal)
         if not state.round_over:
             return state
-    state = _suspect(state, tick, journal)
-    pending = [name for name in _pending_silence(state) if not state.suspicion.holds(name)]
-    if pending and not _many_may_be_silent(state, pending, tick, journal.now):
+    state = suspected(state, tick, journal)
+    pending = [name for name in pending_silence(state) if not state.suspicion.holds(name)]
+    if pending and not many_may_be_silent(state, pending, tick, journal.now):
         state = decide(state, _domains(state, pending), journal, silent=pending)
     if state.due and journal.now >= state.due:
         state = decide(state, state.world.apps, journal)
@@ -257,73 +242,6 @@ def _reassess(state: State, name: str, journal: Journal) -> State:
             fault_at=cause.fault_at,
         )
     return replace(state, assessments={**state.assessments, name: after})
-
-
-def _suspect(state: State, tick: Tick, journal: Journal) -> State:
-    """Whether silence is our own fault (spec S28)."""
-    silent = {}
-    for name, plan in state.world.clusters.items():
-        found, assessment = state.clusters.get(name, NOBODY), state.assessments.get(name, UNASSESSED)
-        if not found.quiet and not assessment.causes:
-            continue
-        causes = [cause.fault_at for cause in assessment.causes if cause.rule == SILENCE]
-        fallen = fell_silent(plan, found, journal.now)
-        if fallen is not None or causes:
-            silent[name] = min([*causes, *_erased_by_silence(state, plan)], default=fallen or journal.now)
-    if not silent and not state.suspicion:
-        return state
-    settings = state.world.settings
-    grace = settings.ssh.connect_timeout + settings.ssh.backoff_limit
-    share = settings.safety.suspicion_share
-    after = suspect(
-        state.suspicion,
-        silent,
-        len(state.world.clusters),
-        share,
-        journal.now,
-        grace,
-        canaries=canaries_heard(state.world, tick.gaps, CANARIES_QUIET),
-        tried_again=lambda name, since: tried_again(
-            state.world.clusters[name], state.clusters.get(name, NOBODY), since
-        ),
-    )
-    if after and not state.suspicion:
-        journal.emit(EventName.SUSPECT_SELF, cause=str(after))
-    elif state.suspicion and not after:
-        journal.emit(EventName.SUSPECT_SELF_ENDED)
-    return replace(state, suspicion=after) if after != state.suspicion else state
-
-
-def _erased_by_silence(state: State, plan: ClusterPlan) -> list[float]:
-    """When a cluster fell silent that is out for it: at a restart this is known only from where it stands."""
-    standings = [state.standings.get((app.domain, plan.cluster.name), SERVING) for app in plan.apps]
-    return [s.cause.fault_at for s in standings if s.phase is Phase.ERASED and s.cause and s.cause.rule == SILENCE]
-
-
-def _pending_silence(state: State) -> list[str]:
-    """The clusters that silence alone speaks against, and that are still in an answer."""
-    pending = []
-    for name, assessment in state.assessments.items():
-        if any(cause.rule == SILENCE for cause in assessment.causes) and any(
-            state.standings.get((app.domain, name), SERVING).phase is not Phase.ERASED
-            for app in state.world.clusters[name].apps
-        ):
-            pending.append(name)
-    return pending
-
-
-def _many_may_be_silent(state: State, pending: list[str], tick: Tick, now: float) -> bool:
-    """Whether no canary, or without canaries most clusters, were not heard since one fell silent: then it takes another
-    sign to tell whose fault it is."""
-    world, clusters = state.world, state.clusters
-    within = min(last_sign(world, world.clusters[name], clusters[name], tick.gaps, now) for name in pending)
-    canary = canaries_heard(world, tick.gaps, within)
-    if canary is not None:
-        return not canary
-    spoke = [
-        has_spoken(plan, clusters.get(name, NOBODY), tick.gaps, within, now) for name, plan in world.clusters.items()
-    ]
-    return most(spoke.count(False), len(spoke) - spoke.count(None), world.settings.safety.suspicion_share)
 
 
 def _on_reload(state: State, reload: Reload, journal: Journal) -> State:
