@@ -23,6 +23,7 @@ from core.alerts.alerts import Alerts
 from core.alerts.receivers import receivers
 from core.beside import Extra, with_console
 from core.clock import Clock
+from core.control import access
 from core.control.server import ControlServer
 from core.engine import Engine
 from core.errors import CommandRefused, ConfigError, PointsmanError, StartError
@@ -56,7 +57,7 @@ STOP_DEADLINE = 1.2
 LEAVE_DEADLINE = 1.6
 """Seconds until the process ends all the same: a name server, a disk or a library that hangs keeps nobody from ending."""
 WATCH_EVERY = 0.5
-NEEDS_RESTART = ("dns.listen", "dns.workers", "store", "control", "log")
+NEEDS_RESTART = ("dns.listen", "dns.workers", "store", "control.socket", "control.tcp", "log")
 
 
 def run(
@@ -144,6 +145,7 @@ class Part:
         clock = self._clock = Clock()
         settings = self.settings
         loop = asyncio.get_running_loop()
+        admitted = access.read(settings.control)
         store = await Store.open(Path(settings.store.directory), settings.store.keep_events)
         try:
             state = restore(build(settings), await store.load(), clock.now())
@@ -169,13 +171,12 @@ class Part:
                 probes = Probes(settings, engine, clock)
                 self._dns, self._engine, self._probes, self._hands = dns, engine, probes, hands
                 service = Service(engine, store, dns, hands, clock, self._reload, lambda: alerts.trouble)
-                control = ControlServer(
+                control = self._control = ControlServer(
                     service,
                     settings.control_socket,
                     lambda: not engine.state.world.clusters or engine.state.round_over,
                     version=service.version,
-                    tcp=settings.control.tcp,
-                    token_file=Path(settings.control.token_file) if settings.control.token_file else None,
+                    access=admitted,
                 )
                 await control.start()
                 recorder = Recorder(engine, service, store)
@@ -265,6 +266,7 @@ class Part:
                 files = await asyncio.to_thread(read_zone_files, settings)
                 hands = build_hands(settings)
                 told = receivers(settings)
+                admitted = access.read(settings.control)
                 await self._probes.replace(settings)
                 self._dns.replace_zones(settings, files)
             except ConfigError as error:
@@ -272,6 +274,7 @@ class Part:
             self._engine.reload(build(settings))
             self._hands.replace(hands)
             self._alerts.replace(told, settings.alerts)
+            await self._control.admit(admitted)
             self.settings = settings
             now = settings.model_dump()
             later = [key for key in NEEDS_RESTART if _at(self._started_with, key) != _at(now, key)]

@@ -80,7 +80,7 @@ def apply(
 
 
 def _deployments(
-    clusters: Iterable[str] | None, form: Form | None, config: Path | None, socket: Path | None
+    clusters: Iterable[str] | None, form: Form | None, config: Path | None, socket: str | None
 ) -> list[tuple[str, Deployment]]:
     """Each wanted cluster that has pods to weigh."""
     from core.settings.load import load  # noqa: PLC0415 (pydantic is slow to import; --help does without)

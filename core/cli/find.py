@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from core.errors import NotRunning
+from core.control.client import Place, Remote
+from core.errors import ConfigError, NotRunning
 
 _USUAL = "~/.local/state/pointsman"
 
@@ -33,16 +34,22 @@ def demo_directory() -> Path:
     return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"pointsman-demo-{os.getuid()}"  # noqa: S108  # of mode 0700, and looked at before use
 
 
-def control_socket(given: Path | None) -> Path:
-    """The socket named, or $POINTSMAN_SOCKET, or the one that answers: of the settings' process, or of a demo.
+def control_place(given: str | None) -> Place:
+    """The socket or https://HOST:PORT named, or $POINTSMAN_SOCKET, or [remote] of the settings, or the socket that answers: of
+    the settings' process, or of a demo.
 
     Raises NotRunning when nothing was named and neither answers.
     """
-    if given is None and (named := os.environ.get("POINTSMAN_SOCKET")):
-        given = Path(named)
-    if given is not None:
-        return given.expanduser()
-    places = (_of_settings(), demo_directory() / "control.sock")
+    found = _Written()
+    given = given or os.environ.get("POINTSMAN_SOCKET")
+    if given and "://" not in given:
+        return Path(given).expanduser()
+    if url := given or found.text("remote", "url"):
+        if not url.startswith("https://"):
+            raise ConfigError(f"{url}: write https://HOST:PORT; a token never goes over the network in the clear")
+        return Remote(url, found.path("remote", "token_file"), found.path("remote", "ca_file"))
+    usual = (found.path("store", "directory") or Path(_USUAL).expanduser()) / "control.sock"
+    places = (found.path("control", "socket") or usual, demo_directory() / "control.sock")
     for place in places:
         if _answers(place):
             return place
@@ -52,23 +59,34 @@ def control_socket(given: Path | None) -> Path:
     )
 
 
-def _of_settings() -> Path:
-    file = settings_file(None)
-    data: dict[str, Any] = {}
-    if file is not None:
-        with suppress(OSError, ValueError):
-            data = tomllib.loads(file.read_text())
+class _Written:
+    """What environment and settings file say, as far as it can be read."""
 
-    def value(section: str, key: str) -> Path | None:
-        if from_environment := os.environ.get(f"POINTSMAN_{section}__{key}".upper()):
-            return Path(from_environment).expanduser().absolute()
-        table = data.get(section)
-        in_file = table.get(key) if isinstance(table, dict) else None
-        if file is None or not isinstance(in_file, str) or not in_file:
+    def __init__(self) -> None:
+        self._file = settings_file(None)
+        self._data: dict[str, Any] = {}
+        if self._file is not None:
+            with suppress(OSError, ValueError):
+                self._data = tomllib.loads(self._file.read_text())
+
+    def text(self, section: str, key: str) -> str:
+        if from_environment := os.environ.get(_variable(section, key)):
+            return from_environment
+        table = self._data.get(section)
+        value = table.get(key) if isinstance(table, dict) else None
+        return value if isinstance(value, str) else ""
+
+    def path(self, section: str, key: str) -> Path | None:
+        """Those of the file are relative to it, others to the working directory."""
+        text = self.text(section, key)
+        if not text:
             return None
-        return (file.parent / Path(in_file).expanduser()).absolute()
+        base = self._file.parent if self._file and not os.environ.get(_variable(section, key)) else Path()
+        return (base / Path(text).expanduser()).absolute()
 
-    return value("control", "socket") or ((value("store", "directory") or Path(_USUAL).expanduser()) / "control.sock")
+
+def _variable(section: str, key: str) -> str:
+    return f"POINTSMAN_{section}__{key}".upper()
 
 
 def _answers(place: Path) -> bool:

@@ -9,7 +9,6 @@ import secrets
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -76,7 +75,7 @@ def thaw(reason: Reason = "", socket: Socket = None) -> None:
     _give(Order(Action.THAW, why=reason), socket)
 
 
-def _order(order: Order, yes: bool, socket: Path | None) -> None:
+def _order(order: Order, yes: bool, socket: str | None) -> None:
     order = replace(order, clusters=tuple(dict.fromkeys(order.clusters)))
     preview = ask(socket, lambda client: client.preview(order))
     say(*render.preview(order, preview))
@@ -97,7 +96,7 @@ def _confirm(order: Order, preview: Preview) -> None:
         raise typer.Abort
 
 
-def _give(order: Order, socket: Path | None) -> None:
+def _give(order: Order, socket: str | None) -> None:
     async def giving(client: ControlClient) -> None:
         result = await client.order(replace(order, who=operator.name(), key=secrets.token_hex(16)))
         say(*result.said, f"serial {result.serial}")

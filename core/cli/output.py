@@ -8,23 +8,29 @@ import os
 import shutil
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from core.cli.find import control_socket
-from core.control.client import ControlClient
+from core.cli.find import control_place
 from core.text import printable
 
+if TYPE_CHECKING:
+    from core.control.remote import RemoteClient
+
 T = TypeVar("T")
-Socket = Annotated[Path | None, typer.Option("--socket", help="Control socket of the running process.", metavar="PATH")]
+Socket = Annotated[
+    str | None,
+    typer.Option(
+        "--socket", "--control", help="Control socket of the running process, or https://HOST:PORT.", metavar="PLACE"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 
 
-def ask(socket: Path | None, question: Callable[[ControlClient], Awaitable[T]]) -> T:
+def ask(socket: str | None, question: Callable[[RemoteClient], Awaitable[T]]) -> T:
     """Run a question against the process that ``socket``, or the usual places, lead to."""
-    place = control_socket(socket)
+    place = control_place(socket)
     from core.control.remote import RemoteClient  # noqa: PLC0415  # not to be paid for by --help
 
     async def asking() -> T:

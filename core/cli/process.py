@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from core.cli.find import control_socket, demo_directory, settings_file
+from core.cli.find import control_place, demo_directory, settings_file
 from core.cli.output import Socket, ask, say, table
+from core.control.roles import Role
 from core.errors import ConfigError
 from core.model import Evidence, Result, Verdict
 
@@ -26,9 +27,9 @@ Headless = Annotated[bool, typer.Option("--headless", help="No console: resolver
 LogFormat = Annotated[str | None, typer.Option("--log-format", help="text or json.", metavar="FORMAT")]
 ControlTcp = Annotated[
     str | None,
-    typer.Option("--control-tcp", help="Control API on ADDRESS:PORT as well; needs a token.", metavar="PLACE"),
+    typer.Option("--control-tcp", help="Control API on ADDRESS:PORT as well, over TLS.", metavar="PLACE"),
 ]
-
+OwnSocket = Annotated[Path | None, typer.Option("--socket", help="Control socket to listen on.", metavar="PATH")]
 
 PROBE_WITHIN = 30.0
 """Seconds for one round of every check."""
@@ -70,7 +71,7 @@ def run(
     headless: Headless = False,
     log_format: LogFormat = None,
     control_tcp: ControlTcp = None,
-    socket: Socket = None,
+    socket: OwnSocket = None,
 ) -> int:
     """Watch, decide and answer, with the console at a terminal."""
     return _run(_settings_file(config), headless, _flags(log_format, control_tcp, socket))
@@ -92,12 +93,14 @@ def demo(
 
 
 def attach(config: Config = None, socket: Socket = None) -> int:
-    """The console on a running process."""
-    place = control_socket(socket)
-    ask(place, lambda client: client.snapshot())
+    """The console on a running process; with a token that may only read, one that only reads."""
+    caller = ask(socket, lambda client: client.caller())
     from core.control.remote import RemoteClient  # noqa: PLC0415  # only here
 
+    place = control_place(socket)
     console = _load(settings_file(config), {}).console
+    if not caller.role.covers(Role.OPERATE):
+        console = console.model_copy(update={"read_only": True})
     return int(import_module("tui.app").run_console(RemoteClient(place), console, attached=True))
 
 
@@ -114,6 +117,7 @@ def check(
         raise ConfigError(*errors)
     say(*(f"note: {problem}" for problem in found))
     settings = _load(path, {})
+    import_module("core.control.access").read(settings.control)
     say(*(f"note: {note}" for note in import_module("dnsserver.server").read(settings).notes))
     say(f"{path or 'environment'}: {len(settings.cluster)} clusters, {len(settings.app)} apps, no errors")
     if not probe:

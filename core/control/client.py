@@ -1,16 +1,34 @@
 """How a console or a command talks to the engine: one interface, a local and a socket form.
 
-Owns :class:`ControlClient`, the protocol. The forms live in :mod:`core.control.local` (same process, other thread)
+Owns :class:`ControlClient`, the protocol, and :class:`Remote`, a place that is not a socket of this machine. The forms live in :mod:`core.control.local` (same process, other thread)
 and :mod:`core.control.remote` (HTTP and JSON over the Unix socket). Imports the model and nothing that does I/O.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias
 
 from core.model import Event, Order, OrderResult
 from core.snapshot import AnswerView, Preview, Snapshot, Update
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A control API over TLS: ``https://HOST:PORT``, the file with the token, and that with the CA which is trusted."""
+
+    url: str
+    token_file: Path | None = None
+    ca_file: Path | None = None
+
+    def __str__(self) -> str:
+        return self.url
+
+
+Place: TypeAlias = Path | Remote
+"""A Unix socket, or a control API over TLS."""
 
 
 class ControlClient(Protocol):

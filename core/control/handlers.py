@@ -23,6 +23,7 @@ from msgspec import Meta
 
 from core.control.client import ControlClient
 from core.control.openapi import document
+from core.control.roles import Caller, Role, needed
 from core.control.routes import AnswersQuery, EventsQuery, OrderBody, OrdersBody, Ready, Said, StreamQuery
 from core.errors import CommandRefused, PointsmanError
 from core.model import Action, Order
@@ -31,6 +32,8 @@ from core.snapshot import Snapshot, Update
 
 _STREAMS = 64
 _SLOW = 5.0  # seconds for a stream's reader to take a message
+_BODY = 5.0  # seconds for a body to come in
+CALLER = web.RequestKey("caller", Caller)
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = structlog.get_logger()
@@ -63,7 +66,7 @@ class Handlers:
         self._client = client
         self._ready = ready
         self._version = version
-        self._streams: set[web.WebSocketResponse] = set()
+        self._streams: dict[web.WebSocketResponse, Caller] = {}
         self._events: Counter[str] = Counter()
         self._counted = 0
         self._counting = asyncio.Lock()
@@ -81,15 +84,17 @@ class Handlers:
             "preview": self._preview,
             "reload": self._reload,
             "answers": self._answers,
+            "caller": self._caller,
             "openapi": self._openapi,
             "metrics": self._metrics,
             "healthz": self._healthz,
             "readyz": self._readyz,
         }
 
-    async def stop_streams(self) -> None:
-        """Tell every reader of the stream that it ends."""
-        closing = (ws.close(code=WSCloseCode.GOING_AWAY, message=b"pointsman stops") for ws in self._streams)
+    async def stop_streams(self, why: bytes = b"pointsman stops", *, of_tokens: bool = False) -> None:
+        """Tell every reader of the stream, or those who have theirs by a token, that it ends."""
+        readers = [ws for ws, caller in self._streams.items() if caller.token or not of_tokens]
+        closing = (ws.close(code=WSCloseCode.GOING_AWAY, message=why) for ws in readers)
         await asyncio.gather(*closing, return_exceptions=True)
 
     # --- reading --------------------------------------------------------------------------------------------------
@@ -120,6 +125,9 @@ class Handlers:
             raise web.HTTPNotFound(text=f"{view.name} lies in no zone of this server: DNS answers REFUSED")
         return answer(view)
 
+    async def _caller(self, request: web.Request) -> web.Response:
+        return answer(request[CALLER])
+
     async def _openapi(self, _: web.Request) -> web.Response:
         return answer(document(self._version))
 
@@ -148,7 +156,7 @@ class Handlers:
         if len(self._streams) >= _STREAMS:
             raise web.HTTPServiceUnavailable(text=f"{_STREAMS} streams are open already")
         ws = web.WebSocketResponse(heartbeat=20.0, timeout=1.0, max_msg_size=1024, compress=False)
-        self._streams.add(ws)
+        self._streams[ws] = request[CALLER]
         try:
             await ws.prepare(request)
             async with asyncio.TaskGroup() as group:
@@ -166,7 +174,7 @@ class Handlers:
                             await ws.send_frame(reader.text(Update(reader.newest)), WSMsgType.TEXT)
                 sending.cancel()
         finally:
-            self._streams.discard(ws)
+            del self._streams[ws]
         return ws
 
     async def _send(self, ws: web.WebSocketResponse, reader: _Reader, transport: asyncio.Transport | None) -> None:
@@ -197,15 +205,19 @@ class Handlers:
 
     async def _order_one(self, action: Action, request: web.Request) -> web.Response:
         body = await _body(request, OrderBody)
-        return answer(await self._client.order(await self._order(request, body, action, (request.match_info["name"],))))
+        return await self._give(request, await self._order(request, body, action, (request.match_info["name"],)))
 
     async def _order_all(self, action: Action, request: web.Request) -> web.Response:
         body = await _body(request, OrderBody)
-        return answer(await self._client.order(await self._order(request, body, action, ())))
+        return await self._give(request, await self._order(request, body, action, ()))
 
     async def _orders(self, request: web.Request) -> web.Response:
         body = await _body(request, OrdersBody)
-        return answer(await self._client.order(await self._order(request, body, body.action, body.clusters)))
+        return await self._give(request, await self._order(request, body, body.action, body.clusters))
+
+    async def _give(self, request: web.Request, order: Order) -> web.Response:
+        allow(request[CALLER], needed(order.action, force=order.force))
+        return answer(await self._client.order(order))
 
     async def _preview(self, request: web.Request) -> web.Response:
         body = await _body(request, OrdersBody)
@@ -219,7 +231,15 @@ class Handlers:
             raise msgspec.ValidationError(f"{action} names {'no' if clusters else 'the'} clusters - at `$.clusters`")
         snapshot = await self._client.snapshot()
         _known(snapshot, clusters)
-        return body.order(action, clusters, await _peer(request), snapshot.at)
+        order = body.order(action, clusters, await _peer(request), snapshot.at)
+        caller = request[CALLER]
+        return replace(order, who=f"{order.who} (token {caller.token})") if caller.token else order
+
+
+def allow(caller: Caller, role: Role) -> None:
+    """Raises HTTPForbidden when the caller's role does not cover this one."""
+    if not caller.role.covers(role):
+        raise web.HTTPForbidden(text=f"the token {caller.token!r} has the role {caller.role}, and this needs {role}")
 
 
 def _known(snapshot: Snapshot, clusters: tuple[str, ...]) -> None:
@@ -233,14 +253,21 @@ def _query(request: web.Request, shape: type[T]) -> T:
 
 
 async def _body(request: web.Request, shape: type[T]) -> T:
-    return msgspec.json.decode(await request.read() or b"{}", type=shape)
+    try:
+        async with asyncio.timeout(_BODY):
+            octets = await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text=f"the body did not come in within {_BODY:.0f} s") from None
+    return msgspec.json.decode(octets or b"{}", type=shape)
 
 
 async def _peer(request: web.Request) -> str:
     """Who asks: the user behind the Unix socket, as the kernel tells; over TCP the address."""
+    if request[CALLER].token:
+        return str(request.remote)
     peer: Any = request.transport.get_extra_info("socket") if request.transport else None
-    if peer is None or peer.family != sockets.AF_UNIX:
-        return f"token from {request.remote}"
+    if peer is None:
+        return "somebody who has gone"
     credentials = peer.getsockopt(sockets.SOL_SOCKET, sockets.SO_PEERCRED, _CREDENTIALS.size)
     _, uid, _ = _CREDENTIALS.unpack(credentials)
     try:

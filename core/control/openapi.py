@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from core.control.routes import OPEN, ROUTES, Refusal, Route
+from core.control.roles import FORCE, Role
+from core.control.routes import ROUTES, OrderBody, Refusal, Route
 
 _REFERENCE = "#/components/schemas/{name}"
 
@@ -31,14 +32,16 @@ def document(version: str) -> dict[str, Any]:
         "info": {
             "title": "pointsman control API",
             "version": version,
-            "description": "Answers on a Unix socket; over TCP, where that is switched on, with a bearer token.",
+            "description": "Answers on a Unix socket to its user; over TCP, where that is switched on, over TLS and with a"
+            " bearer token, whose role must cover the one that an operation names.",
         },
         "servers": [{"url": "http://localhost"}],
-        "security": [{"token": []}, {}],
         "paths": paths,
         "components": {
             "schemas": components,
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "over TCP only"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": f"over TCP only; roles: {', '.join(Role)}"}
+            },
         },
     }
 
@@ -52,11 +55,15 @@ def _operation(route: Route, of_type: dict[str, Any]) -> dict[str, Any]:
     responses: dict[str, Any] = {
         "101" if route.name == "stream" else "200": {"description": route.summary, "content": content}
     }
-    for status in (*route.errors, *(() if route.path in OPEN else (401,))):
+    for status in (*route.errors, *((401, 403) if route.role else ()), 429):
         refused = content if route.name == "readyz" else refusal
         responses[str(status)] = {"description": HTTPStatus(status).phrase, "content": refused}
     responses["default"] = {"description": "the engine cannot be reached, or failed", "content": refusal}
     operation: dict[str, Any] = {"operationId": route.name, "summary": route.summary, "responses": responses}
+    # A security requirement names roles since OpenAPI 3.1; {} is the Unix socket, or where no role is needed, everybody.
+    operation["security"] = [*([{"token": [route.role]}] if route.role else []), {}]
+    if route.body and issubclass(route.body, OrderBody) and route.role is Role.OPERATE:
+        operation["description"] = f"With `force` over TCP: role {FORCE}."
     parameters = [_path_parameter(name) for name in re.findall(r"\{(\w+)\}", route.path)]
     if route.query:
         inline = msgspec.json.schema(route.query)["$defs"][route.query.__name__]
@@ -68,8 +75,6 @@ def _operation(route: Route, of_type: dict[str, Any]) -> dict[str, Any]:
         operation["parameters"] = parameters
     if route.body:
         operation["requestBody"] = {"content": {"application/json": {"schema": of_type[repr(route.body)]}}}
-    if route.path in OPEN:
-        operation["security"] = [{}]
     return operation
 
 

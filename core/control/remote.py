@@ -1,4 +1,4 @@
-"""The socket form of the control client: HTTP and JSON over the Unix socket of a running process.
+"""The socket form of the control client: HTTP and JSON over the Unix socket of a running process, or over TLS.
 
 Used by the commands and by an attached console; each client belongs to the event loop it is first used on.
 """
@@ -8,13 +8,16 @@ from __future__ import annotations
 import errno
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from pathlib import Path
+from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
+from core.control import access
+from core.control.client import Place, Remote
+from core.control.roles import Caller
 from core.control.routes import Refusal, Said
 from core.errors import CommandRefused, NotRunning, PointsmanError
 from core.model import Event, Order, OrderResult
@@ -27,13 +30,23 @@ T = TypeVar("T")
 
 
 class RemoteClient:
-    """A :class:`core.control.client.ControlClient` of the process behind ``socket``."""
+    """A :class:`core.control.client.ControlClient` of the process behind ``place``. Raises ConfigError when a file that it
+    names cannot be read."""
 
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._headers: dict[str, str] = {}
+        if isinstance(place, Remote):
+            self._tls = access.trusting(place.ca_file)
+            if place.token_file:
+                self._headers = {"Authorization": f"Bearer {access.one_token(place.token_file)}"}
         self._opened: aiohttp.ClientSession | None = None
         self._looked_at: frozenset[str] | None = None
         self._streams: set[aiohttp.ClientWebSocketResponse] = set()
+
+    async def caller(self) -> Caller:
+        """Who we are to it."""
+        return await self._ask("GET", "/v1/caller", Caller)
 
     async def snapshot(self) -> Snapshot:
         return await self._ask("GET", "/v1/snapshot", Snapshot)
@@ -116,9 +129,13 @@ class RemoteClient:
     @property
     def _session(self) -> aiohttp.ClientSession:
         if self._opened is None:
-            self._opened = aiohttp.ClientSession(
-                "http://pointsman", connector=aiohttp.UnixConnector(str(self._socket)), timeout=_DEADLINE
-            )
+            url: str = "http://pointsman"
+            connector: aiohttp.BaseConnector
+            if isinstance(self._place, Remote):
+                url, connector = self._place.url, aiohttp.TCPConnector(ssl=self._tls)
+            else:
+                connector = aiohttp.UnixConnector(str(self._place))
+            self._opened = aiohttp.ClientSession(url, connector=connector, headers=self._headers, timeout=_DEADLINE)
         return self._opened
 
     async def _ask(
@@ -133,7 +150,7 @@ class RemoteClient:
     async def _read(self, method: str, path: str, query: Mapping[str, str] | None = None, body: object = None) -> bytes:
         data = None if body is None else msgspec.json.encode(body)
         try:
-            async with self._session.request(method, path, params=query, data=data) as response:
+            async with self._session.request(method, path, params=query, data=data, allow_redirects=False) as response:
                 text = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._not_running(error) from error
@@ -150,11 +167,18 @@ class RemoteClient:
     def _not_running(self, error: Exception) -> NotRunning:
         match error:
             case TimeoutError():
-                return NotRunning(f"the pointsman behind {self._socket} does not answer in time")
+                return NotRunning(f"the pointsman behind {self._place} does not answer in time")
+            case aiohttp.ClientSSLError():
+                why = getattr(error, "certificate_error", None) or error
+                return NotRunning(f"{self._place}: no trust in what answers there ({why}); remote.ca_file names its CA")
+            case aiohttp.WSServerHandshakeError():
+                return NotRunning(f"{self._place} gives no stream: {HTTPStatus(error.status).phrase}")
             case OSError(errno=errno.EACCES):
-                return NotRunning(f"{self._socket} belongs to another user; ask as that user, or with sudo")
+                return NotRunning(f"{self._place} belongs to another user; ask as that user, or with sudo")
+        if isinstance(self._place, Remote):
+            return NotRunning(f"no pointsman answers on {self._place} ({error}); is control.tcp set there?")
         return NotRunning(
-            f"no pointsman answers on {self._socket}; start one with `pointsman run` or `pointsman demo`,"
+            f"no pointsman answers on {self._place}; start one with `pointsman run` or `pointsman demo`,"
             " or say where it is with --socket"
         )
 

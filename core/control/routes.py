@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from core.control.roles import Caller, Role
 from core.model import Action, Event, Order, OrderResult
 from core.snapshot import AnswerView, Preview, Snapshot, Update
 
@@ -108,7 +109,8 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation. ``answer`` is the type of the JSON it answers, or the media type of something else."""
+    """One operation. ``answer`` is the type of the JSON it answers, or the media type of something else; ``role`` is needed
+    over TCP, and for an order that of :data:`core.control.roles.ORDERS` as well; None: open to all."""
 
     name: str
     method: str
@@ -118,6 +120,12 @@ class Route:
     query: type[_Body] | None = None
     body: type[_Body] | None = None
     errors: tuple[int, ...] = ()
+    role: Role | None = Role.READ
+
+
+def _order(name: str, path: str, summary: str, body: type[OrderBody] = OrderBody) -> Route:
+    errors = (400, 404, 409) if name not in {Action.FREEZE, Action.THAW} else (400, 409)
+    return Route(name, "POST", path, summary, OrderResult, None, body, errors, Role.OPERATE)
 
 
 ROUTES: tuple[Route, ...] = (
@@ -133,31 +141,18 @@ ROUTES: tuple[Route, ...] = (
         query=StreamQuery,
         errors=(400,),
     ),
-    Route(
-        "drain", "POST", "/v1/clusters/{name}/drain", "No new clients", OrderResult, None, OrderBody, (400, 404, 409)
-    ),
-    Route("erase", "POST", "/v1/clusters/{name}/erase", "Out at once", OrderResult, None, OrderBody, (400, 404, 409)),
-    Route(
-        "restore",
-        "POST",
-        "/v1/clusters/{name}/restore",
-        "Back to automatic",
-        OrderResult,
-        None,
-        OrderBody,
-        (400, 404, 409),
-    ),
-    Route("freeze", "POST", "/v1/freeze", "Stop all automatic changes", OrderResult, None, OrderBody, (400, 409)),
-    Route("thaw", "POST", "/v1/thaw", "Allow automatic changes again", OrderResult, None, OrderBody, (400, 409)),
-    Route(
-        "orders", "POST", "/v1/orders", "One order, several clusters", OrderResult, None, OrdersBody, (400, 404, 409)
-    ),
+    _order("drain", "/v1/clusters/{name}/drain", "No new clients"),
+    _order("erase", "/v1/clusters/{name}/erase", "Out at once"),
+    _order("restore", "/v1/clusters/{name}/restore", "Back to automatic"),
+    _order("freeze", "/v1/freeze", "Stop all automatic changes"),
+    _order("thaw", "/v1/thaw", "Allow automatic changes again"),
+    _order("orders", "/v1/orders", "One order, several clusters", OrdersBody),
     Route("preview", "POST", "/v1/preview", "What an order would do", Preview, None, OrdersBody, (400, 404, 409)),
-    Route("reload", "POST", "/v1/reload", "Read the settings again", Said, errors=(409,)),
+    Route("reload", "POST", "/v1/reload", "Read the settings again", Said, errors=(409,), role=Role.ADMIN),
     Route("answers", "GET", "/v1/answers/{domain}", "What DNS answers", AnswerView, AnswersQuery, errors=(400, 404)),
+    Route("caller", "GET", "/v1/caller", "Who asks: the role, and the token's name", Caller),
     Route("openapi", "GET", "/v1/openapi.json", "This document", dict[str, Any]),
     Route("metrics", "GET", "/metrics", "Prometheus metrics", "text/plain"),
-    Route("healthz", "GET", "/healthz", "The process answers", Said),
-    Route("readyz", "GET", "/readyz", "Ready to be relied on", Ready, errors=(503,)),
+    Route("healthz", "GET", "/healthz", "The process answers", Said, role=None),
+    Route("readyz", "GET", "/readyz", "Ready to be relied on", Ready, errors=(503,), role=None),
 )
-OPEN = frozenset({"/healthz", "/readyz"})  # the paths that need no token over TCP

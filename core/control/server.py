@@ -1,4 +1,4 @@
-"""The control API's server: HTTP and JSON on a Unix socket of this user alone, and on TCP with a token where asked.
+"""The control API's server: HTTP and JSON on a Unix socket of this user alone, and over TLS with tokens where asked.
 
 Owns the socket file, who may ask, and how errors look; what is answered is :mod:`core.control.handlers`.
 Started and stopped by the composition root on the engine's loop. Must not import the engine.
@@ -7,21 +7,26 @@ Started and stopped by the composition root on the engine's loop. Must not impor
 from __future__ import annotations
 
 import asyncio
-import hmac
+import logging
 import os
 import socket as sockets
 import stat
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from math import ceil
 from pathlib import Path
 
 import msgspec
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
+from core.control.access import Access
 from core.control.client import ControlClient
-from core.control.handlers import Handler, Handlers, answer
-from core.control.routes import OPEN, ROUTES, Refusal
+from core.control.handlers import CALLER, Handler, Handlers, allow, answer
+from core.control.listener import Listener, Pace, network
+from core.control.roles import Caller, Role
+from core.control.routes import ROUTES, Refusal
 from core.errors import CommandRefused, NotRunning, PointsmanError, StartError
 
 _LARGEST_BODY = 64 * 1024  # octets
@@ -29,14 +34,13 @@ _DEADLINE = 10.0  # seconds for the engine to answer
 _STOP = 0.5  # seconds for those who are being answered when the server stops
 _STOP_ALL = 0.6  # seconds in all
 _LOOK = 2.0  # seconds between looks whether the socket is still there
+_LINGER = 1.0  # seconds for what is left of a body that nobody wants
 _log = structlog.get_logger()
 
 
 class ControlServer:
-    """Serves any control client. ``ready`` tells whether the process can be relied on (``/readyz``).
-
-    ``tcp`` is ADDRESS:PORT or [IPv6]:PORT, and needs ``token_file``.
-    """
+    """Serves any control client. ``ready`` tells whether the process can be relied on (``/readyz``); ``access`` is the way in
+    over TCP, if there is to be one."""
 
     def __init__(
         self,
@@ -45,35 +49,44 @@ class ControlServer:
         ready: Callable[[], bool],
         *,
         version: str = "",
-        tcp: str = "",
-        token_file: Path | None = None,
+        access: Access | None = None,
     ) -> None:
         self._socket = socket
         self._inode = 0
-        self._tcp = tcp
-        self._token_file = token_file
-        self._token = b""
+        self._access = access
+        self._pace = Pace()
         self._handlers = Handlers(client, ready, version)
         app = web.Application(middlewares=[self._guard], client_max_size=_LARGEST_BODY)
         handlers = self._handlers.by_name()
-        for route in ROUTES:
-            app.router.add_route(route.method, route.path, handlers[route.name])
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP)
+        self._roles = {
+            app.router.add_route(route.method, route.path, handlers[route.name]): route.role for route in ROUTES
+        }
+        self._runner = web.AppRunner(
+            app, access_log=None, logger=_http_log(), shutdown_timeout=_STOP, lingering_time=_LINGER
+        )
+        self._listener: Listener | None = None
 
     @property
     def addresses(self) -> list[object]:
         """Where it listens: the socket's path, and (address, port) for TCP."""
-        return self._runner.addresses
+        return [*self._runner.addresses, *([self._listener.address] if self._listener else [])]
+
+    async def admit(self, access: Access | None) -> None:
+        """Other tokens and another certificate, from now on; streams that a token opened begin anew. Where to listen is read
+        at the start alone."""
+        if self._listener and access:
+            self._access, self._listener.tls = access, access.tls
+            await self._handlers.stop_streams(b"the tokens were read again", of_tokens=True)
 
     async def start(self) -> None:
-        """Listen. Raises :class:`StartError`: the socket is in use or cannot be made, the port is busy, no token."""
-        if self._tcp:
-            self._token = _token(self._token_file)
+        """Listen. Raises :class:`StartError`: the socket is in use or cannot be made, the port is busy."""
         await self._runner.setup()
         try:
             await self._start_socket()
-            if self._tcp:
-                await self._start_tcp()
+            if self._access:
+                assert self._runner.server
+                self._listener = Listener(self._access.address, self._access.tls, self._runner.server)
+                self._listener.start()
         except BaseException:
             await self.stop()
             raise
@@ -86,6 +99,8 @@ class ControlServer:
         with suppress(TimeoutError):
             async with asyncio.timeout(_STOP_ALL):
                 await self._handlers.stop_streams()
+                if self._listener:
+                    await self._listener.stop()
                 await self._runner.cleanup()
 
     async def keep(self) -> None:
@@ -107,45 +122,61 @@ class ControlServer:
         listener, self._inode = _listen(self._socket)
         await web.SockSite(self._runner, listener).start()
 
-    async def _start_tcp(self) -> None:
-        host, _, port = self._tcp.rpartition(":")
-        try:
-            await web.TCPSite(self._runner, host.strip("[]"), int(port)).start()
-        except (OSError, ValueError) as error:
-            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-            raise StartError(f"control.tcp {self._tcp}: {reason}; choose another in control.tcp") from error
-
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Who may ask, how long it may take, and one JSON form for every error."""
-        try:
-            self._authorise(request)
-            response: Awaitable[web.StreamResponse] = handler(request)
-            if request.path == "/v1/stream":
-                return await response
-            async with asyncio.timeout(_DEADLINE):
-                return await response
-        except Exception as error:
-            refused = _refusal(error)
-            if refused.status == 500:
-                _log.exception("control_request_failed", path=request.path)
-            return refused
+        with self._listener.serving(request.protocol) if self._listener else nullcontext():
+            try:
+                request[CALLER] = self._caller(request)
+                response: Awaitable[web.StreamResponse] = handler(request)
+                if request.path == "/v1/stream":
+                    return await response
+                async with asyncio.timeout(_DEADLINE):
+                    return await response
+            except Exception as error:
+                refused = _refusal(error)
+                if refused.status == 500:
+                    _log.exception("control_request_failed", path=request.path)
+                return refused
 
-    def _authorise(self, request: web.Request) -> None:
-        transport = request.transport
-        asked_on = transport.get_extra_info("socket") if transport else None
-        if request.path in OPEN or (asked_on is not None and asked_on.family == sockets.AF_UNIX):
-            return
-        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        if not hmac.compare_digest(given, b"Bearer " + self._token):
-            raise web.HTTPUnauthorized(text="wrong or missing token", headers={"WWW-Authenticate": "Bearer"})
+    def _caller(self, request: web.Request) -> Caller:
+        """Who asks, whose role covers what is asked for. What is wrong is told apart only to those who have a token."""
+        asked_on = request.get_extra_info("socket")
+        if asked_on is not None and asked_on.family == sockets.AF_UNIX:
+            return Caller(Role.ADMIN)
+        role = self._roles.get(request.match_info.route, Role.READ)
+        known = self._access and self._access.tokens.caller(request.headers.get("Authorization", ""))
+        caller = known or Caller(Role.READ, "")
+        peer = request.remote or "0.0.0.0"  # noqa: S104 - nobody: the connection has gone
+        if wait := self._pace.wait(network(peer), caller.token, asyncio.get_running_loop().time()):
+            raise web.HTTPTooManyRequests(
+                text="too many requests; ask less often", headers={"Retry-After": str(ceil(wait))}
+            )
+        if role is not None:
+            if not known:
+                if "Authorization" in request.headers:
+                    _log.warning("control_token_refused", address=peer, path=request.path)
+                raise web.HTTPUnauthorized(text="wrong or missing token", headers={"WWW-Authenticate": "Bearer"})
+            allow(caller, role)
+        return caller
+
+
+def _http_log() -> logging.Logger:
+    """aiohttp's, without requests that are none: it would log what was sent, a token in it, each time that a stranger likes."""
+    log = logging.getLogger("pointsman.http")
+    log.addFilter(_not_of_broken_requests)
+    return log
+
+
+def _not_of_broken_requests(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def _refusal(error: Exception) -> web.Response:
     match error:
         case web.HTTPException():
             response = answer(Refusal(error.text or error.reason), error.status)
-            for name in {"Allow", "WWW-Authenticate"} & error.headers.keys():
+            for name in {"Allow", "Retry-After", "WWW-Authenticate"} & error.headers.keys():
                 response.headers[name] = error.headers[name]
             return response
         case CommandRefused():
@@ -207,15 +238,3 @@ def _clear(path: Path) -> None:
     raise StartError(
         f"control socket {path}: another pointsman answers there; use `pointsman attach`, or another control.socket"
     )
-
-
-def _token(file: Path | None) -> bytes:
-    if file is None:
-        raise StartError("control.tcp needs control.token_file")
-    try:
-        token = file.read_bytes().strip()
-    except OSError as error:
-        raise StartError(f"control.token_file {file}: {error.strerror}") from error
-    if len(token) < 16:
-        raise StartError(f"control.token_file {file}: a token has 16 characters or more")
-    return token

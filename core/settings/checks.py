@@ -85,8 +85,10 @@ def _listeners(settings: Settings) -> Iterator[Finding]:
     places: list[tuple[Loc, str]] = [(("dns", "listen", n), text) for n, text in enumerate(settings.dns.listen)]
     if settings.control.tcp:
         places.append((("control", "tcp"), settings.control.tcp))
-        if not settings.control.token_file:
-            yield Finding(("control", "tcp"), "needs control.token_file: over TCP only who has a token may give orders")
+        needs = [key for key in ("tls_certificate", "tls_key", "token_file") if not getattr(settings.control, key)]
+        if needs:
+            text = f"needs {', '.join(f'control.{key}' for key in needs)}: over TCP there are no orders without TLS and a token"
+            yield Finding(("control", "tcp"), text)
     seen: dict[tuple[str, int], Loc] = {}
     for loc, text in places:
         if not text:

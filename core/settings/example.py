@@ -25,7 +25,8 @@ _INTRO = """\
 # Copy this file to config.toml, begin with part 1, and ask `pointsman check` about it.
 # A line that begins with "# " explains; "#key = …" is a key that is not set, with its default or an example.
 # Flags come before the environment (POINTSMAN_DNS__TTL=3; lists and tables as JSON), that before this file.
-# Times are seconds, or a text with a unit: "250ms", "30s", "5m", "1h". Paths are relative to this file.
+# Times are seconds, or a text with a unit: "250ms", "30s", "5m", "1h". Paths are relative to this file;
+# instead of one that is to be read, "credential:NAME" names a systemd credential.
 # Written by `python -m core.settings.example`: change the models, not this file.
 
 # === 1. A beginning: one domain name, served by two clusters ==========================================================
@@ -109,7 +110,9 @@ _EXAMPLES: dict[str, object] = {
     "console.keys": {"drain": "ctrl+d"},
     "control.socket": "/run/pointsman/control.sock",
     "control.tcp": "127.0.0.1:8053",
-    "control.token_file": "secrets/token",
+    "control.tls_certificate": "control.crt",
+    "control.tls_key": "secrets/control.key",
+    "control.token_file": "secrets/tokens",
     "detection.commands.containers_crio_events": "{sudo}crictl events",
     "dns.cookie_secrets": "secrets/cookies",
     "dns.nsid": "ns1",
@@ -131,6 +134,9 @@ _EXAMPLES: dict[str, object] = {
     "provider.tsig": "secrets/update.key",
     "provider.url": "http://192.0.2.53:8081",
     "provider.zone": "svc2.net.",
+    "remote.ca_file": "control.crt",
+    "remote.token_file": "secrets/token",
+    "remote.url": "https://ns1.example.net:8053",
     "resolver.domains": ["svc1.net.", "svc2.net."],
     "resolver.forward": ["10.96.0.10"],
     "resolver.tsig": "secrets/orders.key",

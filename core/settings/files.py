@@ -15,6 +15,7 @@ from core.settings.locate import Loc
 from core.settings.root import Settings
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_CREDENTIAL = "credential:"
 _SOCKET_PATH_OCTETS = 107  # sun_path of unix(7), less the final NUL
 
 
@@ -56,6 +57,10 @@ def findings(settings: Settings) -> Iterator[Finding]:
 
 
 def _look(loc: Loc, path: Path, role: PathRole) -> Iterator[Finding]:
+    if str(path).startswith(_CREDENTIAL):
+        text = "systemd gave this process no credentials (LoadCredential= in the unit, systemd.exec(5))"
+        yield Finding(loc, f"{path}: {text}")
+        return
     try:
         mode = path.stat().st_mode
     except ValueError as error:
@@ -70,7 +75,7 @@ def _look(loc: Loc, path: Path, role: PathRole) -> Iterator[Finding]:
         yield Finding(loc, f"{path}: not a file")
     elif not os.access(path, os.R_OK):
         yield Finding(loc, f"{path}: this user may not read it")
-    elif role is PathRole.PRIVATE and mode & 0o077:
+    elif role is PathRole.PRIVATE and mode & 0o077 and path.parent != _credentials():
         yield Finding(loc, f"{path}: others may read it (mode {mode & 0o777:04o}): chmod 600", note=True)
 
 
@@ -89,10 +94,20 @@ def _paths(model: BaseModel, loc: Loc = ()) -> Iterator[tuple[Loc, str, PathRole
 
 
 def _absolute(path: str, base: Path) -> str:
-    """``~nobody``, a home that is not there, stays as it is: the look at the file will tell."""
+    """``credential:NAME`` is what systemd put there under that name. Where there are no credentials that stays as it is, and
+    so does ``~nobody``, a home that is not there: the look at the file will tell."""
     if not path:
         return ""
+    if path.startswith(_CREDENTIAL):
+        directory = _credentials()
+        return str(directory / path.removeprefix(_CREDENTIAL)) if directory else path
     try:
         return str(base / Path(path).expanduser())
     except RuntimeError:
         return str(base / path)
+
+
+def _credentials() -> Path | None:
+    """Only this user can reach into it, whatever the modes there say: with ACLs they show what the mask allows."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(directory) if directory else None

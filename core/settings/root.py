@@ -11,7 +11,7 @@ from core.settings.alerts import Alerts
 from core.settings.clusters import App, Cluster, Zone
 from core.settings.hands import InternalDns, Provider
 from core.settings.resolver import Resolver
-from core.settings.sections import Console, Control, Detection, Dns, Log, Recovery, Safety, Ssh, Store
+from core.settings.sections import Console, Control, Detection, Dns, Log, Recovery, Remote, Safety, Ssh, Store
 
 
 class Settings(BaseSettings):
@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     ssh: Ssh = Field(Ssh(), description="SSH")
     store: Store = Field(Store(), description="state and history")
     control: Control = Field(Control(), description="the control API")
+    remote: Remote = Field(Remote(), description="a pointsman elsewhere")
     console: Console = Field(Console(), description="the console")
     log: Log = Field(Log(), description="logs")
     alerts: Alerts = Field(Alerts(), description="alerts")

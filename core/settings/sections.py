@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from core.settings.base import ListenAddress, PathRole, Peer, Percent, PositiveSeconds, Seconds, Section
+from core.settings.base import ListenAddress, PathRole, Peer, Percent, PositiveSeconds, Seconds, Section, host_and_port
 from core.settings.base import Ssh as SshAddress
 
 CheckKind = Literal["containers", "routes", "vswitch", "runtime", "machine", "database", "command"]
@@ -24,6 +24,15 @@ def _network(value: str) -> str:
         return str(ip_network(value, strict=False))
     except ValueError:
         raise ValueError("not an address or network: write 192.0.2.1, 192.0.2.0/24 or 2001:db8::/48") from None
+
+
+def _https(value: str) -> str:
+    if value:
+        scheme, _, place = value.partition("://")
+        if scheme != "https":
+            raise ValueError("not https://HOST:PORT: a token never goes over the network in the clear")
+        host_and_port(place)
+    return value
 
 
 Network = Annotated[str, AfterValidator(_network)]
@@ -242,8 +251,29 @@ class Control(Section):
     socket: Annotated[str, PathRole.CREATED] = Field(
         "", description="Unix socket, mode 0600; default control.sock in store.directory"
     )
-    tcp: ListenAddress = Field("", description="ADDRESS:PORT to listen on as well; needs a token")
-    token_file: Annotated[str, PathRole.PRIVATE] = Field("", description="file that holds the token")
+    tcp: ListenAddress = Field(
+        "", description="ADDRESS:PORT to listen on as well, over TLS; needs the certificate, its key and the tokens"
+    )
+    tls_certificate: Annotated[str, PathRole.FILE] = Field(
+        "", description="PEM file with the certificate, and those between it and its CA"
+    )
+    tls_key: Annotated[str, PathRole.PRIVATE] = Field("", description="PEM file with its key, without a passphrase")
+    token_file: Annotated[str, PathRole.PRIVATE] = Field(
+        "",
+        description="file that holds the tokens, a line each: ROLE NAME TOKEN, where ROLE is read, operate or admin; a token alone is an admin's",
+    )
+
+
+class Remote(Section):
+    """The process that commands and `attach` speak to, where it is not on this machine."""
+
+    url: Annotated[str, AfterValidator(_https)] = Field(
+        "", description="https://HOST:PORT of its control API; empty: here"
+    )
+    token_file: Annotated[str, PathRole.PRIVATE] = Field("", description="file that holds the token, alone")
+    ca_file: Annotated[str, PathRole.FILE] = Field(
+        "", description="PEM file with the CA that is trusted, or the certificate itself; empty: what the system trusts"
+    )
 
 
 class Console(Section):

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from core.control.access import Access
 from core.control.remote import RemoteClient
 from core.control.server import ControlServer
 from core.errors import CommandRefused
@@ -226,11 +227,11 @@ class ScriptedEngine:
 
 @asynccontextmanager
 async def served(
-    directory: Path, engine: ScriptedEngine, *, ready: bool = True, tcp: str = "", token_file: Path | None = None
+    directory: Path, engine: ScriptedEngine, *, ready: bool = True, access: Access | None = None
 ) -> AsyncIterator[tuple[ControlServer, RemoteClient]]:
     """The engine behind a real server on ``directory/control.sock``, and a client of it."""
     socket = directory / "control.sock"
-    server = ControlServer(engine, socket, lambda: ready, version="0.1.0", tcp=tcp, token_file=token_file)
+    server = ControlServer(engine, socket, lambda: ready, version="0.1.0", access=access)
     await server.start()
     client = RemoteClient(socket)
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import stat
 import subprocess
 import sys
@@ -13,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from core.control.local import LocalClient
@@ -73,51 +71,6 @@ async def test_nothing_there_is_a_line_that_helps(tmp_path: Path) -> None:
         with pytest.raises(NotRunning, match=r"no pointsman answers on .*control\.sock; start one with"):
             await question
     await client.close()
-
-
-async def test_tcp_needs_the_token(tmp_path: Path) -> None:
-    token = tmp_path / "token"
-    token.write_text("0123456789abcdef\n")
-    async with served(tmp_path, ScriptedEngine(), tcp="127.0.0.1:0", token_file=token) as (server, _):
-        [address] = [a for a in server.addresses if isinstance(a, tuple)]
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{address[1]}") as session:
-
-            async def status(path: str, given: str | None = None) -> int:
-                headers = {} if given is None else {"Authorization": given}
-                async with session.get(path, headers=headers) as response:
-                    return response.status
-
-            assert await status("/v1/snapshot") == 401
-            assert await status("/metrics") == 401
-            for wrong in ("", "Bearer ", "Bearer 0123456789abcdeX", "0123456789abcdef", "Bearer ä"):
-                assert await status("/v1/snapshot", wrong) == 401
-            assert await status("/healthz") == 200
-            assert await status("/v1/snapshot", "Bearer 0123456789abcdef") == 200
-
-
-@pytest.mark.parametrize(("token", "line"), [(None, "No such file"), ("", "16 characters"), ("short", "16 characters")])
-async def test_tcp_without_a_good_token_does_not_start(tmp_path: Path, token: str | None, line: str) -> None:
-    file = tmp_path / "token"
-    if token is not None:
-        file.write_text(token)
-    server = ControlServer(
-        ScriptedEngine(), tmp_path / "control.sock", lambda: True, tcp="127.0.0.1:0", token_file=file
-    )
-    with pytest.raises(StartError, match=line):
-        await server.start()
-    assert not (tmp_path / "control.sock").exists()
-
-
-async def test_a_busy_port_is_one_line_and_leaves_no_socket(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("0123456789abcdef")
-    with socket.create_server(("127.0.0.1", 0)) as busy:
-        tcp = f"127.0.0.1:{busy.getsockname()[1]}"
-        server = ControlServer(
-            ScriptedEngine(), tmp_path / "control.sock", lambda: True, tcp=tcp, token_file=tmp_path / "token"
-        )
-        with pytest.raises(StartError, match=f"control.tcp {tcp}: .*in use"):
-            await server.start()
-    assert not (tmp_path / "control.sock").exists()
 
 
 async def test_the_end_is_bounded_with_streams_open_and_nobody_reading(tmp_path: Path) -> None:

@@ -123,7 +123,10 @@ def test_settings_without_a_fault_have_no_problems(tmp_path: Path) -> None:
         ('dns.listen = ["localhost:53"]', "dns.listen[0]: "),
         ('dns.listen = ["::1:53"]', "dns.listen[0]: "),
         ('dns.listen = [""]', "dns.listen[0]: is empty"),
-        ('control.tcp = "127.0.0.1:8053"', "control.tcp: needs control.token_file"),
+        (
+            'control.tcp = "127.0.0.1:8053"',
+            "control.tcp: needs control.tls_certificate, control.tls_key, control.token_file: over TCP there are no orders",
+        ),
         ("recovery.ramp = [50, 25, 100]", "recovery.ramp: steps must ascend"),
         ("recovery.ramp = [10, 50]", "recovery.ramp: steps must ascend"),
         ("recovery.ramp = [50, 50, 100]", "recovery.ramp: steps must ascend"),

@@ -202,7 +202,7 @@ def test_paths_of_the_file_are_relative_to_it_and_others_to_the_working_director
     path = write(
         there,
         '[[zone]]\nname = "a.b"\nfile = "zone"\n[ssh]\nkeys = ["key"]\nknown_hosts = "~/hosts"\n'
-        '[control]\ntcp = "127.0.0.1:1"\ntoken_file = "token"\n',
+        '[control]\ntcp = "127.0.0.1:1"\ntoken_file = "token"\ntls_certificate = "zone"\ntls_key = "key"\n',
     )
     settings = load(path, environ={"POINTSMAN_STORE__DIRECTORY": "state"})
     assert settings.zone[0].file == str(there / "zone")
