@@ -169,7 +169,7 @@ class Phase(StrEnum):
 class Cause:
     """Why an address was taken out (spec S31): which check, where, what it said, and since when.
 
-    ``rule`` names the rule that decided: ``internal_anomaly``, ``external_anomaly``, ``silence``, ``min_healthy``.
+    ``rule`` names the rule that decided: ``internal_anomaly``, ``external_anomaly``, ``silence``, ``min_healthy``, ``peer_evidence``.
     """
 
     rule: str
@@ -268,6 +268,12 @@ class EventName(StrEnum):
     RELOADED = "reloaded"
     STARTED = "started"
     STORE_DEGRADED = "store_degraded"
+    PEERS_LOST = "peers_lost"
+    PEERS_BACK = "peers_back"
+    PEER_LOST = "peer_lost"
+    PEER_HEARD = "peer_heard"
+    SILENCE_OUTVOTED = "silence_outvoted"
+    OVERRIDE_OVERRULED = "override_overruled"
 
 
 @dataclass(frozen=True, slots=True)

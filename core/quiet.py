@@ -28,9 +28,9 @@ def suspected(state: State, tick: Tick, journal: Journal) -> State:
     silent = {}
     for name, plan in state.world.clusters.items():
         found, assessment = state.clusters.get(name, NOBODY), state.assessments.get(name, UNASSESSED)
-        if not found.quiet and not assessment.causes:
+        if not (found.quiet or assessment.causes or assessment.outvoted):
             continue
-        causes = [cause.fault_at for cause in assessment.causes if cause.rule == SILENCE]
+        causes = [c.fault_at for c in (*assessment.causes, *assessment.outvoted) if c.rule == SILENCE]
         fallen = fell_silent(plan, found, journal.now)
         if fallen is not None or causes:
             silent[name] = min([*causes, *_erased_by_silence(state, plan)], default=fallen or journal.now)

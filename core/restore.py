@@ -18,9 +18,11 @@ from core.detection.pods import MISSING, PodState
 from core.errors import StartError
 from core.model import CheckId, Kind, Override
 from core.records import AppRecords, RecordTable, still_held
+from core.shared import SharedOrder, Sharing
 from core.snapshot import Freeze
 from core.state import Incident, State
 from core.switching import routers, weights
+from core.switching.serials import following
 from core.switching.standing import Standing, not_later
 from core.switching.switcher import next_due
 from core.switching.table import build
@@ -50,10 +52,22 @@ def restore(world: World, saved: Mapping[str, bytes], now: float) -> State:
 
     Raises StartError when a value cannot be read.
     """
-    table = RecordTable(int(now))
+    table = RecordTable(following(world.settings, int(now) - 1))
     parts: dict[str, dict[str, Any]] = {
         name: {}
-        for name in ("standing", "override", "revision", "incident", "order", "check", "pods", "cached", "weight")
+        for name in (
+            "standing",
+            "override",
+            "revision",
+            "incident",
+            "order",
+            "check",
+            "pods",
+            "cached",
+            "weight",
+            "adopted",
+            "unshared",
+        )
     }
     types: dict[str, Any] = {
         "standing": Standing,
@@ -65,13 +79,15 @@ def restore(world: World, saved: Mapping[str, bytes], now: float) -> State:
         "pods": tuple[PodState, ...],
         "cached": float,
         "weight": weights.Weight,
+        "adopted": SharedOrder,
+        "unshared": SharedOrder,
     }
     frozen = None
     for key, value in saved.items():
         kind, _, rest = key.partition("/")
         if kind == "table":
             found = _decode(key, value, SavedTable)
-            table = RecordTable(max(found.serial + SERIALS_PASSED, int(now)), found.apps)
+            table = RecordTable(following(world.settings, max(found.serial + SERIALS_PASSED, int(now)) - 1), found.apps)
         elif kind == "freeze":
             frozen = _decode(key, value, Freeze)
         elif kind in parts:
@@ -99,6 +115,7 @@ def restore(world: World, saved: Mapping[str, bytes], now: float) -> State:
         weights=_weights(world, parts["weight"], now),
         weights_due=now,
         frozen=frozen,
+        sharing=Sharing(adopted=parts["adopted"], unshared=parts["unshared"]),
         round_ends=now + world.settings.safety.first_round,
     )
     state = replace(state, assessments={name: _assess(state, name) for name in state.clusters})

@@ -16,6 +16,7 @@ from core.detection.internal import ClusterState
 from core.detection.suspicion import NO_SUSPICION, Suspicion
 from core.model import Cause, Event, EventName, Evidence, Override, SourceId
 from core.records import RecordTable
+from core.shared import ALONE, Sharing
 from core.snapshot import Freeze
 from core.switching.standing import Standing
 from core.switching.table import StandingKey
@@ -73,6 +74,7 @@ class State:
     opening: Mapping[str, Opening] = field(default_factory=dict)
     frozen: Freeze | None = None
     suspicion: Suspicion = NO_SUSPICION
+    sharing: Sharing = ALONE
     unread: frozenset[str] = frozenset()
     round_ends: float = 0.0
     round_over: bool = False
@@ -85,7 +87,7 @@ class State:
         return incident.cause.fault_at if incident and cluster not in self.overrides else 0.0
 
 
-# --- in: also core.model.Result, SourceStatus and Order ----------------------------------------------------------------
+# --- in: also core.model.Result, SourceStatus, Order, core.shared.Peers and Document ----------------------------------------------------------------
 
 
 class Gaps(Mapping[SourceId, float]):

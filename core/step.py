@@ -13,6 +13,7 @@ from typing import TypeAlias
 from core.detection.external import SILENCE, assess
 from core.detection.hysteresis import CheckState, Outcome
 from core.detection.internal import ClusterState, forgotten, grow_old, refresh, take
+from core.detection.peers import with_peers
 from core.detection.silence import heard_alike, is_calm, listen, soonest
 from core.journal import Journal
 from core.model import (
@@ -28,18 +29,24 @@ from core.model import (
     SourceStatus,
     Verdict,
 )
+from core.peering import is_blind, on_peers, silent, tell_outvoted
 from core.published import on_clean_answer, on_published
 from core.quiet import NOBODY, many_may_be_silent, pending_silence, suspected
+from core.shared import Document, Peers
 from core.state import CleanAnswer, Effect, Published, Reload, Renewal, RouterTold, State, Tick
 from core.switching import routers
+from core.switching.document import on_document
 from core.switching.operator import expire, obey
 from core.switching.pods import climb, forget, weigh
+from core.switching.sharing import fitted
 from core.switching.switcher import UNASSESSED, decide, renew, settle
 from core.switching.unease import calm_down, notice
 from core.telling import tell_check, tell_pods, tell_silence
 from core.world import ClusterPlan
 
-Input: TypeAlias = Result | Renewal | SourceStatus | Tick | Order | Published | CleanAnswer | RouterTold | Reload
+Input: TypeAlias = (
+    Result | Renewal | SourceStatus | Tick | Order | Published | CleanAnswer | RouterTold | Reload | Peers | Document
+)
 GROW_OLD_EVERY = 0.5
 
 
@@ -69,6 +76,12 @@ def step(state: State, given: Input, now: float) -> tuple[State, tuple[Effect, .
             state = routers.told(state, given, journal)
         case Reload():
             state = _on_reload(state, given, journal)
+        case Peers():
+            state, changed = on_peers(state, given, journal)
+            state = decide(_look_again(state, changed, journal), _domains(state, changed), journal)
+        case Document():
+            state = on_document(state, given, journal)
+            state = decide(state, _domains(state, given.orders), journal)
     state = _route(before, state, journal)
     return state, tuple(journal.effects)
 
@@ -155,7 +168,10 @@ def _on_tick(state: State, tick: Tick, journal: Journal) -> State:
         state = _end_round(replace(state, unread=frozenset()) if state.unread else state, journal)
         if not state.round_over:
             return state
+    was_blind = is_blind(state)
     state = suspected(state, tick, journal)
+    if is_blind(state) != was_blind:
+        state = _look_again(state, silent(state), journal)
     pending = [name for name in pending_silence(state) if not state.suspicion.holds(name)]
     if pending and not many_may_be_silent(state, pending, tick, journal.now):
         state = decide(state, _domains(state, pending), journal, silent=pending)
@@ -212,19 +228,30 @@ def _end_round(state: State, journal: Journal) -> State:
         for source, kinds in plan.expected.items()
         for kind in kinds
     )
-    if not whole and journal.now < state.round_ends:
+    sharing = not state.world.settings.peers.etcd or state.sharing.peers is not None
+    if not (whole and sharing) and journal.now < state.round_ends:
         return state
-    return decide(replace(state, round_over=True), state.world.apps, journal)
+    state = _look_again(replace(state, round_over=True), silent(state), journal)
+    return decide(state, state.world.apps, journal)
+
+
+def _look_again(state: State, clusters: Iterable[str], journal: Journal) -> State:
+    for name in sorted(clusters):
+        state = _reassess(state, name, journal)
+    return state
 
 
 def _reassess(state: State, name: str, journal: Journal) -> State:
     before = state.assessments.get(name, UNASSESSED)
     closed = name in state.stopped or name in state.opening
-    after = assess(state.world, name, state.clusters.get(name, NOBODY), before, closed=closed)
+    own = assess(state.world, name, state.clusters.get(name, NOBODY), before, closed=closed)
+    after = with_peers(own, name, state.sharing, state.world.settings.peers, blind=is_blind(state))
     if after == before:
         return state
-    causes = (*after.causes, *after.apps.values())
-    if causes and not (before.causes or before.apps):
+    causes = after.everything
+    if after.outvoted and not before.outvoted:
+        tell_outvoted(state, name, after, journal)
+    if causes and not before.everything:
         cause = min(causes, key=lambda cause: (cause.rule == SILENCE, cause.fault_at))
         if cause.rule == SILENCE:
             journal.emit(
@@ -286,7 +313,7 @@ def _on_reload(state: State, reload: Reload, journal: Journal) -> State:
     )
     for name in clusters:
         state = _reassess(state, name, journal)
-    before = state.table
+    before, state = state.table, fitted(state, journal)
     state = settle(decide(state, world.apps, journal), journal)
     return renew(state, journal) if state.table is before else state
 

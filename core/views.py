@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from core.detection.external import SILENCE, Assessment
 from core.detection.internal import ClusterState
+from core.detection.peers import outvoted_by
 from core.kept_views import NOTHING, Kept, bad
 from core.latency import Latency
 from core.model import (
@@ -125,6 +126,8 @@ def _why(state: State, domain: str, cluster: str, share: int) -> str:
         return "well again, held out until it has stayed so"
     if standing.phase is Phase.RAMPING:
         return f"ramping up: {share} % of answers"
+    if state.assessments.get(cluster, UNASSESSED).outvoted:
+        return f"serving; {outvoted_by(cluster, state.sharing, state.world.settings.peers)}"
     return "serving"
 
 
@@ -136,7 +139,7 @@ def _cluster(state: State, kept: Kept, heard: Heard) -> ClusterView:
     standings = [state.standings.get((app.domain, name), SERVING) for app in plan.apps]
     override = state.overrides.get(name)
     word = _word(state, kept, assessment, members, standings)
-    causes = (*assessment.causes, *assessment.apps.values())
+    causes = assessment.everything
     latency = heard.latencies.get(name)
     p50, p95 = latency.quantiles() if latency else (None, None)
     recovering = [s.due for s in standings if s.phase is Phase.RECOVERING]
@@ -195,7 +198,7 @@ def _word(
 def _cause(word: Word, override: Override | None, assessment: Assessment, kept: Kept) -> str:
     if override:
         return f"{override.action} by {override.who}" + (f": {override.why}" if override.why else "")
-    causes = (*assessment.causes, *assessment.apps.values())
+    causes = assessment.everything
     if causes:
         cause = min(causes, key=lambda cause: (cause.rule == SILENCE, cause.fault_at))
         return f"{cause.where}: {cause.said}"

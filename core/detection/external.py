@@ -25,16 +25,28 @@ RETRANSMISSION = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What both detectors say of a cluster: causes that hold for every app, and causes of single apps by domain."""
+    """What both detectors say of a cluster: causes that hold for every app, and causes of single apps by domain.
+
+    Beside them, where several instances share what they see (:mod:`core.detection.peers`): ``peers`` are the causes of others, for
+    a domain or for all (""), and ``outvoted`` is a silence of ours that too few others confirm.
+    """
 
     internal: Verdict = Verdict.UNKNOWN
     external: Verdict = Verdict.UNKNOWN
     causes: tuple[Cause, ...] = ()
     apps: Mapping[str, Cause] = field(default_factory=dict)
+    peers: tuple[tuple[str, Cause], ...] = ()
+    outvoted: tuple[Cause, ...] = ()
+
+    @property
+    def everything(self) -> tuple[Cause, ...]:
+        """All that speaks against the cluster, for whichever app."""
+        return (*self.causes, *self.apps.values(), *(cause for _, cause in self.peers))
 
     def against(self, domain: str) -> Cause | None:
         """The first cause against the cluster for one app: definite before silent, older before newer."""
         causes = (*self.causes, self.apps[domain]) if domain in self.apps else self.causes
+        causes += tuple(cause for app, cause in self.peers if app in ("", domain))
         return min(causes, key=lambda cause: (cause.rule == SILENCE, cause.fault_at), default=None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.settings.alerts import Alerts
 from core.settings.clusters import App, Cluster, Confirm, CustomCheck, Database, Machine, Node, PodRule, Router, Zone
 from core.settings.hands import InternalDns, Provider
+from core.settings.peers import Peers
 from core.settings.resolver import Resolver
 from core.settings.root import Settings
 from core.settings.sections import (
@@ -39,6 +40,7 @@ __all__ = [
     "Log",
     "Machine",
     "Node",
+    "Peers",
     "PodRule",
     "Provider",
     "RateLimit",

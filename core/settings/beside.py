@@ -1,4 +1,4 @@
-"""What is wrong with the settings of those beside our own DNS: internal DNS, other people's DNS, alerts. Pure.
+"""What is wrong with the settings of those beside our own DNS: internal DNS, other people's DNS, alerts, peers. Pure.
 
 Called by :mod:`core.settings.checks`; every value is valid by itself here.
 """
@@ -12,6 +12,7 @@ from core.settings.explain import did_you_mean
 from core.settings.finding import Finding
 from core.settings.hands import InternalDns, Provider
 from core.settings.locate import Loc
+from core.settings.peers import Peers
 from core.settings.root import Settings
 
 
@@ -31,6 +32,7 @@ def findings(settings: Settings, clusters: frozenset[str]) -> Iterator[Finding]:
         yield from _provider(("provider", n), provider, domains)
     for n, webhook in enumerate(settings.alerts.webhook):
         yield from _webhook(("alerts", "webhook", n), webhook)
+    yield from _peers(settings.peers)
     if (settings.resolver.domains or settings.resolver.upstream) and not (
         settings.resolver.domains and settings.resolver.upstream
     ):
@@ -73,3 +75,24 @@ def _webhook(loc: Loc, given: Webhook) -> Iterator[Finding]:
         yield Finding((*loc, "secret"), "write secret or secret_file, not both")
     if given.format == "pagerduty" and not (secret or given.secret_file):
         yield Finding((*loc, "secret_file"), "is missing: it holds the routing key")
+
+
+def _peers(given: Peers) -> Iterator[Finding]:
+    if not given.etcd:
+        if given.name or given.instances:
+            yield Finding(("peers", "etcd"), "is missing: without it this instance is alone")
+        return
+    if len(given.instances) < 2 or len({*given.instances}) < len(given.instances):
+        yield Finding(("peers", "instances"), "write the names of all instances, each once, this one's too")
+    elif given.name not in given.instances:
+        text = "is missing" if not given.name else f'"{given.name}" is none of peers.instances'
+        yield Finding(("peers", "name"), text + did_you_mean(given.name, given.instances))
+    elif given.silent_quorum > len(given.instances):
+        yield Finding(("peers", "silent_quorum"), f"there are {len(given.instances)} instances")
+    if bool(given.user) != bool(given.password_file):
+        yield Finding(("peers", "user"), "write user and password_file, or neither")
+    if bool(given.cert_file) != bool(given.key_file):
+        yield Finding(("peers", "cert_file"), "write cert_file and key_file, or neither")
+    if any(endpoint.startswith("http://") for endpoint in given.etcd):
+        text = "not encrypted: whoever stands between can read and forge orders"
+        yield Finding(("peers", "etcd"), text, note=True)

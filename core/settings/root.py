@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from core.settings.alerts import Alerts
 from core.settings.clusters import App, Cluster, Zone
 from core.settings.hands import InternalDns, Provider
+from core.settings.peers import Peers
 from core.settings.resolver import Resolver
 from core.settings.sections import Console, Control, Detection, Dns, Log, Recovery, Remote, Safety, Ssh, Store
 
@@ -31,6 +32,7 @@ class Settings(BaseSettings):
     recovery: Recovery = Field(Recovery(), description="coming back")
     safety: Safety = Field(Safety(), description="rules against ourselves")
     ssh: Ssh = Field(Ssh(), description="SSH")
+    peers: Peers = Field(Peers(), description="several instances")
     store: Store = Field(Store(), description="state and history")
     control: Control = Field(Control(), description="the control API")
     remote: Remote = Field(Remote(), description="a pointsman elsewhere")

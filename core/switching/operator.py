@@ -9,6 +9,7 @@ from core.model import Action, EventName, Order, Phase
 from core.snapshot import Freeze
 from core.state import State
 from core.switching.orders import overridden, overruled, refusal
+from core.switching.sharing import share, withdraw
 from core.switching.standing import Standing, begin_ramp, hold
 from core.switching.switcher import UNASSESSED, next_due, settle, touch
 from core.switching.table import SERVING
@@ -31,6 +32,7 @@ def obey(state: State, order: Order, journal: Journal) -> State:
         state, said = _freeze(state, order, journal)
     else:
         state, said = _override(state, order, journal)
+        state = share(state, order, journal)
     if key:
         keys = {**state.keys, key: said}
         while len(keys) > KEYS_KEPT:
@@ -57,7 +59,8 @@ def expire(state: State, journal: Journal) -> State:
             who=override.who,
             cause=f"{override.action} ended as set: {override.why}",
         )
-    return _release(state, tuple(override.cluster for override in over), journal)[0]
+    state = withdraw(state, (override.cluster for override in over), journal)
+    return release(state, tuple(override.cluster for override in over), journal)[0]
 
 
 def _freeze(state: State, order: Order, journal: Journal) -> tuple[State, tuple[str, ...]]:
@@ -81,7 +84,7 @@ def _override(state: State, order: Order, journal: Journal) -> tuple[State, tupl
     if order.action is Action.RESTORE:
         for cluster in order.clusters:
             journal.emit(EventName.OVERRIDE_ENDED, cluster=cluster, who=order.who, cause=order.why or "restore")
-        return _release(state, order.clusters, journal)
+        return release(state, order.clusters, journal)
     overrides = overridden(state.overrides, order, journal.now)
     against, said = overruled(state, order, journal.now), []
     for cluster in order.clusters:
@@ -101,7 +104,7 @@ def _override(state: State, order: Order, journal: Journal) -> tuple[State, tupl
     return settle(state, journal), tuple(said)
 
 
-def _release(state: State, clusters: tuple[str, ...], journal: Journal) -> tuple[State, tuple[str, ...]]:
+def release(state: State, clusters: tuple[str, ...], journal: Journal) -> tuple[State, tuple[str, ...]]:
     """Back under automatic control: ramped up at once where nothing speaks against it, out until then elsewhere.
 
     Where it is answered already it goes on as it is. While frozen nothing would carry a ramp on: there is none.

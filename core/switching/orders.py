@@ -69,7 +69,7 @@ def _idle(state: State, order: Order, now: float) -> Refusal | None:
     if order.action is Action.THAW and not state.frozen:
         return "not frozen", None
     if order.action is Action.RESTORE:
-        idle = [name for name in order.clusters if not _is_out(state, name)]
+        idle = [name for name in order.clusters if not is_out(state, name)]
         if idle:
             return f"{', '.join(idle)}: nothing to restore, in the answers under automatic control", _revision(
                 state, order
@@ -97,7 +97,8 @@ def overruled(state: State, order: Order, now: float) -> str:
     return f"{', '.join(lost)} would be left without a healthy cluster" if lost else ""
 
 
-def _is_out(state: State, cluster: str) -> bool:
+def is_out(state: State, cluster: str) -> bool:
+    """Whether there is something for a restore to bring back."""
     return cluster in state.overrides or any(
         state.standings.get((app.domain, cluster), SERVING).phase in {Phase.ERASED, Phase.RECOVERING}
         for app in state.world.clusters[cluster].apps

@@ -16,6 +16,7 @@ from core.journal import Journal
 from core.model import Cause, EventName, Phase
 from core.records import RecordTable, difference
 from core.state import Incident, State
+from core.switching.serials import following
 from core.switching.standing import Standing, advance
 from core.switching.table import SERVING, StandingKey, build
 from core.switching.velocity import held_until, is_corroborated
@@ -154,6 +155,7 @@ def settle(state: State, journal: Journal) -> State:
     )
     if table is state.table:
         return state
+    table = RecordTable(_next_serial(state), table.apps)
     erased: list[StandingKey] = []
     touched: set[str] = set()
     for change in difference(state.table, table):
@@ -176,10 +178,15 @@ def settle(state: State, journal: Journal) -> State:
 
 def renew(state: State, journal: Journal) -> State:
     """The same table with a serial of its own: what stands beside the apps in their zones may have changed."""
-    table = RecordTable(state.table.serial + 1, state.table.apps)
+    table = RecordTable(_next_serial(state), state.table.apps)
     journal.save("table", table)
     journal.publish(table, ())
     return replace(state, table=table)
+
+
+def _next_serial(state: State) -> int:
+    others = max((sight.serial for sight in state.sharing.sights.values()), default=0)
+    return following(state.world.settings, state.table.serial, others)
 
 
 def note(state: State, cluster: str, name: EventName, serial: int, journal: Journal) -> State:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from core.model import Override, Phase
 from core.records import AppRecords, Record, RecordTable
 from core.settings import App
+from core.switching.serials import following
 from core.switching.standing import Standing
 from core.world import World
 
@@ -34,7 +35,7 @@ def build(
         apps[domain] = was if was == made else made
     if apps == dict(before.apps):
         return before
-    return RecordTable(before.serial + 1, MappingProxyType(apps))
+    return RecordTable(following(world.settings, before.serial), MappingProxyType(apps))
 
 
 def _records(

@@ -19,6 +19,7 @@ from core.model import (
 from core.records import RecordTable
 from core.restore import encode, restore
 from core.settings import Settings
+from core.shared import Document, Sight
 from core.state import CleanAnswer, Emit, Gaps, Publish, Published, Reload, Renewal, Reply, Save, State, Tick
 from core.step import Input, step
 from core.world import World, build
@@ -57,6 +58,8 @@ class Run:
     reported: float = 0.0
     flickers: dict[str, tuple[float, float]] = field(default_factory=dict)
     canaries: bool = False
+    sights: dict[str, Sight] = field(default_factory=dict)
+    document: Document = field(default_factory=lambda: Document(0))
     reply: Reply | None = None
     together: bool = False
     """Whether results that say what is known are kept together, and gaps worked out when they are asked for, as the engine does."""

@@ -27,6 +27,8 @@ sources beat at every tick unless muted.
     2.0 events a: fault_seen … address_erased  these events of the cluster happened since the last ``events``, in this order
     2.0 never a: address_restored              none of these since the last ``events``
     2.0 suspect: yes | no
+
+and those of :mod:`tests.scenarios.sharing`, where there are several instances.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ from core.settings import Settings
 from core.state import RouterTold
 from core.switching.pods import shares
 from core.switching.standing import Standing
+from tests.scenarios import sharing
 from tests.scenarios.runner import START, TICK, Run, Truth
 
 
@@ -267,5 +270,6 @@ WORDS: dict[str, Any] = {
     "never": _never,
     "said": _said,
     "suspect:": _suspect,
+    **sharing.WORDS,
     "nothing": lambda run, text: None,
 }
