@@ -44,6 +44,7 @@ from core.selfcheck import SelfCheck
 from core.service import Service
 from core.settings import Settings
 from core.settings.load import load
+from core.sharing.session import Sharer
 from core.store import Store
 from core.world import build
 from dnsserver.server import REFRESH_EVERY, DnsServer
@@ -57,7 +58,7 @@ STOP_DEADLINE = 1.2
 LEAVE_DEADLINE = 1.6
 """Seconds until the process ends all the same: a name server, a disk or a library that hangs keeps nobody from ending."""
 WATCH_EVERY = 0.5
-NEEDS_RESTART = ("dns.listen", "dns.workers", "store", "control.socket", "control.tcp", "log")
+NEEDS_RESTART = ("dns.listen", "dns.workers", "store", "control.socket", "control.tcp", "log", "peers")
 
 
 def run(
@@ -170,7 +171,12 @@ class Part:
                 engine = Engine(state, saver, last, dns, hands.tell, check.clean, clock, tell)
                 probes = Probes(settings, engine, clock)
                 self._dns, self._engine, self._probes, self._hands = dns, engine, probes, hands
-                service = Service(engine, store, dns, hands, clock, self._reload, lambda: alerts.trouble)
+                sharer = Sharer(settings, engine, clock, _jitter) if settings.peers.etcd else None
+
+                def trouble() -> tuple[str, ...]:
+                    return (*alerts.trouble, *(sharer.trouble if sharer else ()))
+
+                service = Service(engine, store, dns, hands, clock, self._reload, trouble, sharer)
                 control = self._control = ControlServer(
                     service,
                     settings.control_socket,
@@ -190,6 +196,7 @@ class Part:
                     self._reload_on_hang_up(),
                     self._watch_store(),
                     self._refresh_dns(),
+                    *((sharer.run(),) if sharer else ()),
                 )
                 async with self._beside(*work):
                     try:

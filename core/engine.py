@@ -43,6 +43,7 @@ from core.model import (
 )
 from core.records import RecordTable
 from core.saver import Saver
+from core.shared import Document, Peers
 from core.state import (
     CleanAnswer,
     Effect,
@@ -162,6 +163,11 @@ class Engine:
     def confirmed(self, hand: Hand, target: Target) -> None:
         if hand.kind is HandKind.ROUTER:
             self._take(RouterTold(hand.cluster, hand.cluster in target.stopped, hand.address))
+
+    # --- what other instances tell ---
+
+    def hear(self, given: Peers | Document) -> None:
+        self._take(given)
 
     # --- what the control API calls ---
 

@@ -36,6 +36,10 @@ _LOUD = frozenset(
         EventName.SUSPECT_SELF,
         EventName.FROZEN,
         EventName.STORE_DEGRADED,
+        EventName.PEERS_LOST,
+        EventName.PEER_LOST,
+        EventName.SILENCE_OUTVOTED,
+        EventName.OVERRIDE_OVERRULED,
     }
 )
 

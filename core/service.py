@@ -16,7 +16,7 @@ from core.errors import CommandRefused
 from core.model import Action, Event, Order, OrderResult
 from core.past import past
 from core.records import RecordTable
-from core.snapshot import AnswerView, DnsStats, HandView, Preview, Snapshot, Update
+from core.snapshot import AnswerView, DnsStats, HandView, PeersView, Preview, Snapshot, Update
 from core.step import step
 from core.store import Store
 
@@ -43,6 +43,14 @@ class Told(Protocol):
     def weights(self) -> Mapping[str, Mapping[str, int]]: ...
 
 
+class Peering(Protocol):
+    """The other instances, as the service sees them."""
+
+    def view(self) -> PeersView: ...
+
+    async def settled(self, order: Order, since: float) -> tuple[str, ...]: ...
+
+
 class Service:
     """Everything that can be asked of a running pointsman; ``reload_settings`` reads them again and gives one line,
     ``trouble`` what is wrong with pointsman beside the engine."""
@@ -56,6 +64,7 @@ class Service:
         clock: Clock,
         reload_settings: Callable[[], Awaitable[str]],
         trouble: Callable[[], tuple[str, ...]] = tuple,
+        peers: Peering | None = None,
     ) -> None:
         self._engine = engine
         self._store = store
@@ -64,6 +73,7 @@ class Service:
         self._clock = clock
         self._reload = reload_settings
         self._trouble = trouble
+        self._peers = peers
         self._views = views.Views()
         self.version = _version()
 
@@ -90,6 +100,7 @@ class Service:
             dns=self._dns.stats(),
             listen=tuple(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self._dns.addresses),
             hands=self._hands.views(),
+            peers=self._peers.view() if self._peers else None,
         )
 
     async def events(
@@ -124,7 +135,10 @@ class Service:
         return previews.preview(self._engine.state, order, self._clock.now())
 
     async def order(self, order: Order) -> OrderResult:
-        return await self._engine.order(order)
+        given_at = self._clock.now()
+        done = await self._engine.order(order)
+        unshared = await self._peers.settled(order, given_at) if self._peers else ()
+        return replace(done, said=(*done.said, *unshared)) if unshared else done
 
     async def answers(self, name: str, qtype: str = "A", without: tuple[str, ...] = ()) -> AnswerView:
         state = self._engine.state

@@ -202,6 +202,34 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerView:
+    """Another instance. ``heard``: its lease holds; ``blind``: it cannot see, and its silence is no vote; ``heard_at`` 0 means
+    never. ``ahead`` is how many seconds its clock is ahead of ours."""
+
+    name: str
+    heard: bool
+    blind: bool
+    heard_at: float
+    ahead: float
+
+
+@dataclass(frozen=True, slots=True)
+class PeersView:
+    """Which of several instances this one is (``name``), and whether etcd answers, since when; ``said`` is the reason why not.
+
+    ``quorum`` instances must see a cluster as silent; ``unshared`` are the clusters whose newest order the others do not have.
+    """
+
+    name: str
+    reachable: bool
+    since: float
+    said: str
+    quorum: int
+    instances: tuple[PeerView, ...]
+    unshared: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything, at ``at``. ``starting`` holds until one whole round of checks is in (spec S30); ``trouble`` holds one
     line for each thing that is wrong with pointsman itself (a store that cannot be written, …)."""
@@ -224,6 +252,7 @@ class Snapshot:
     dns: DnsStats
     listen: tuple[str, ...]
     hands: tuple[HandView, ...] = ()
+    peers: PeersView | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,10 @@ def _badges(snapshot: Snapshot) -> list[Line]:
         badges.append(line((" FAIL-OPEN ", Tone.ALARM), (f" {' '.join(snapshot.fail_open)}", Tone.TEXT)))
     if snapshot.suspect_self:
         badges.append(line((" SUSPECT SELF ", Tone.ALARM), (f" {snapshot.suspect_self}", Tone.TEXT)))
+    if snapshot.peers and not snapshot.peers.reachable:
+        badges.append(line((" ALONE ", Tone.ALARM), " etcd does not answer: no other instance is heard"))
+    elif snapshot.peers and (lost := [each.name for each in snapshot.peers.instances if not each.heard]):
+        badges.append(line((" PEER LOST ", Tone.NOTICE), (f" {' '.join(lost)}", Tone.TEXT)))
     if snapshot.shadow:
         badges.append(line((" SHADOW ", Tone.NOTICE), " nothing is carried out"))
     if snapshot.starting:

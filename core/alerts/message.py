@@ -25,6 +25,7 @@ ENDS: Mapping[EventName, EventName] = {
     EventName.THAWED: EventName.FROZEN,
     EventName.OVERRIDE_ENDED: EventName.OVERRIDE_SET,
     EventName.OVERRIDE_EXPIRED: EventName.OVERRIDE_SET,
+    EventName.PEERS_BACK: EventName.PEERS_LOST,
 }
 """Which event ends which; ``recovered`` ends ``store_degraded`` where its cause is the store."""
 LASTS, PASSES = 86400.0, 300.0

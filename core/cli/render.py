@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from core.cli.output import table
 from core.errors import CommandRefused
 from core.model import Event, Order, Override, Verdict
-from core.snapshot import AnswerView, ClusterView, Membership, Preview, Snapshot
+from core.snapshot import AnswerView, ClusterView, Membership, PeersView, Preview, Snapshot
 from core.text import utc
+
+SKEWED = 2.0
+"""Seconds that another instance's clock may be off until that is said."""
 
 
 def lasting(seconds: float) -> str:
@@ -36,6 +39,8 @@ def status(s: Snapshot) -> Iterator[str]:
         yield f"SUSPECT SELF: {s.suspect_self}"
     for domain in s.fail_open:
         yield f"FAIL OPEN: {domain}: every cluster is abnormal, all are served"
+    if s.peers:
+        yield _peers(s.peers, s.at)
     for line in s.trouble:
         yield f"TROUBLE: {line}"
     for hand in s.hands:
@@ -49,6 +54,19 @@ def status(s: Snapshot) -> Iterator[str]:
         (a.domain, " ".join(a.addresses), a.policy, str(a.ttl), "fail open" if a.fail_open else "") for a in s.apps
     ]
     yield from table(("NAME", "ANSWERS", "POLICY", "TTL", ""), answers)
+
+
+def _peers(p: PeersView, now: float) -> str:
+    """The instances, each as it stands."""
+    if not p.reachable:
+        return f"ALONE: {p.name} hears no other instance, etcd has not answered for {lasting(now - p.since)}"
+    told = [f"{p.name} is here"]
+    for each in p.instances:
+        ago = f" for {lasting(now - each.heard_at)}" if each.heard_at else " yet"
+        word = "cannot see" if each.blind else "is heard"
+        clock = f" (its clock is {each.ahead:+.0f} s off)" if abs(each.ahead) >= SKEWED else ""
+        told.append(f"{each.name} {word}{clock}" if each.heard else f"{each.name} IS NOT HEARD{ago}")
+    return f"instances: {', '.join(told)}; silence takes {p.quorum}"
 
 
 def _cluster_row(c: ClusterView, now: float) -> tuple[str, ...]:

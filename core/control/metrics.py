@@ -38,7 +38,9 @@ class _Collector(Collector):
         self._events = events
 
     def collect(self) -> Iterable[Metric]:
-        return chain(self._process(), self._clusters(), self._checks(), self._apps(), self._hands(), self._dns())
+        return chain(
+            self._process(), self._clusters(), self._checks(), self._apps(), self._hands(), self._peers(), self._dns()
+        )
 
     def _process(self) -> Iterator[Metric]:
         s = self._snapshot
@@ -136,6 +138,27 @@ class _Collector(Collector):
             done.add_metric(values, hand.done)
             serial.add_metric(values, hand.confirmed)
         yield from (done, serial)
+
+    def _peers(self) -> Iterator[Metric]:
+        peers = self._snapshot.peers
+        if peers is None:
+            return
+        yield GaugeMetricFamily(
+            "pointsman_peers_reachable",
+            "0 while etcd does not answer, and this instance is alone",
+            value=peers.reachable,
+        )
+        yield GaugeMetricFamily(
+            "pointsman_peers_unshared", "clusters whose newest order the others do not have", value=len(peers.unshared)
+        )
+        heard = GaugeMetricFamily("pointsman_peer_heard", "1 while another instance's lease holds", labels=["peer"])
+        blind = GaugeMetricFamily("pointsman_peer_blind", "1 while its silence is no vote", labels=["peer"])
+        ahead = GaugeMetricFamily("pointsman_peer_clock_ahead_seconds", "how far its clock is ahead", labels=["peer"])
+        for each in peers.instances:
+            heard.add_metric([each.name], each.heard)
+            blind.add_metric([each.name], each.blind)
+            ahead.add_metric([each.name], each.ahead)
+        yield from (heard, blind, ahead)
 
     def _dns(self) -> Iterator[Metric]:
         dns = self._snapshot.dns

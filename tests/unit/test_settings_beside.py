@@ -1,4 +1,4 @@
-"""What is wrong with the settings of internal DNS, other people's DNS and alerts, each with its place."""
+"""What is wrong with the settings of internal DNS, other people's DNS, alerts and peers, each with its place."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ pods = ["shop/web-*"]
 """
 INTERNAL = '[[internal_dns]]\nname = "d"\naddress = "192.0.2.53"\n'
 PROVIDER = '[[provider]]\nname = "p"\nserver = "192.0.2.53"\nzone = "svc1.net"\n'
+PEERS = '[peers]\netcd = ["http://192.0.2.1:2379"]\nname = "x"\ninstances = ["x", "y"]\n'
 WEBHOOK = "[[alerts.webhook]]\n"
 
 
@@ -56,6 +57,16 @@ def found(tmp_path: Path, text: str) -> list[str]:
         (WEBHOOK + 'url = "http://x"\nformat = "pagerduty"', "alerts.webhook[0].secret_file: is missing"),
         (WEBHOOK + 'url = "http://x"\nsecret = "a"\nsecret_file = "key"', "alerts.webhook[0].secret: write secret or"),
         ("[[alerts.command]]\nrun = []", "alerts.command[0].run: "),
+        (PEERS, "peers.etcd: not encrypted"),
+        (PEERS.replace('name = "x"', 'name = "z"'), 'peers.name: "z" is none of peers.instances'),
+        (PEERS.replace('name = "x"\n', ""), "peers.name: is missing"),
+        (PEERS.replace('["x", "y"]', '["x"]'), "peers.instances: write the names of all instances"),
+        (PEERS + "silent_quorum = 3", "peers.silent_quorum: there are 2 instances"),
+        (PEERS + 'user = "u"', "peers.user: write user and password_file"),
+        (PEERS + 'cert_file = "key"', "peers.cert_file: write cert_file and key_file"),
+        (PEERS + 'password_file = "none"', "peers.password_file: "),
+        (PEERS.replace("http://192.0.2.1:2379", "192.0.2.1:2379"), "peers.etcd[0]: "),
+        ('[peers]\nname = "x"', "peers.etcd: is missing"),
         ('[resolver]\ndomains = ["svc1.net"]', "resolver: write both domains and upstream"),
         ('[resolver]\nallow = ["10.0.0.1/8"]', "resolver.allow[0]: "),
     ],
