@@ -3,12 +3,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 EXTRAS := --extra postgresql --extra mysql --extra redis --extra gateway-api --extra web --group build
-COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-header $(EXTRAS)
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
+COMPILE := $(LOCK) pyproject.toml $(EXTRAS)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test lint bench bench-failover bench-idle bench-console bench-dns bench-secondaries bench-traffic bench-network bench-jitter bench-watch soak soak-loss bed-up bed-down test-bed bench-bed pictures lock clean
+.PHONY: demo test lint bench bench-failover bench-idle bench-console bench-dns bench-secondaries bench-traffic bench-network bench-jitter bench-watch soak soak-loss bed-up bed-down test-bed bench-bed pictures audit lock clean
 
 demo: .venv/.runtime
 	@$(BIN)/pointsman demo $(ARGS)
@@ -99,12 +99,24 @@ bench-bed: .venv/.dev
 pictures: .venv/.dev
 	$(BIN)/python -m bench.screenshot
 
+# Known holes in what the locks hold. Needs the network: the advisories come from PyPI; what it does not know is a failure.
+audit: .venv-audit/.made
+	.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
+	.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements-dev.lock -r requirements-audit.lock
+
+.venv-audit/.made: requirements-audit.lock
+	@rm -rf .venv-audit
+	@$(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/python -m pip install -q --require-hashes -r requirements-audit.lock
+	@touch $@
+
 lock:
 	$(COMPILE) -o requirements.lock
 	$(COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) --group audit -o requirements-audit.lock
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-audit build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps are written last: a set-up that was cut short is done again.

@@ -36,6 +36,7 @@ from core.log import log_event, set_up
 from core.model import Event, EventName, Result
 from core.notify import notify
 from core.past import Recorder
+from core.privileges import become
 from core.probes.sink import ProbeSink
 from core.probes.supervisor import Probes
 from core.restore import restore
@@ -58,7 +59,7 @@ STOP_DEADLINE = 1.2
 LEAVE_DEADLINE = 1.6
 """Seconds until the process ends all the same: a name server, a disk or a library that hangs keeps nobody from ending."""
 WATCH_EVERY = 0.5
-NEEDS_RESTART = ("dns.listen", "dns.workers", "store", "control.socket", "control.tcp", "log", "peers")
+NEEDS_RESTART = ("dns.listen", "dns.workers", "dns.user", "store", "control.socket", "control.tcp", "log", "peers")
 
 
 def run(
@@ -71,6 +72,7 @@ def run(
     outlives_terminal: bool = True,
 ) -> int:
     """Run until told to end; the process' exit code. Raises ConfigError and StartError before anything has started."""
+    become(settings.dns.user)
     sys.setswitchinterval(SWITCH_INTERVAL)
     set_up(settings.log.level, settings.log.format, None if headless else settings.log_file)
     part = Part(settings, config, flags)

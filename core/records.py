@@ -57,6 +57,10 @@ class RecordTable:
     serial: int
     apps: Mapping[str, AppRecords] = field(default_factory=dict)
 
+    def __reduce__(self) -> tuple[type[RecordTable], tuple[int, dict[str, AppRecords]]]:
+        """For DNS workers: the read-only view that the switcher makes of a table cannot be sent to another process."""
+        return RecordTable, (self.serial, dict(self.apps))
+
     def addresses(self, domain: str) -> tuple[str, ...]:
         """The addresses that stand under a domain name now; none where the name is not an app's."""
         app = self.apps.get(domain)

@@ -118,6 +118,7 @@ _EXAMPLES: dict[str, object] = {
     "dns.nsid": "ns1",
     "dns.proxies": ["10.0.3.4"],
     "dns.rate_limit.exempt": ["192.0.2.0/24"],
+    "dns.user": "pointsman",
     "dns.version": "none of your business",
     "internal_dns.address": "10.0.3.53",
     "internal_dns.cluster": "fukuoka",

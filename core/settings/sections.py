@@ -77,6 +77,10 @@ class Dns(Section):
     listen: tuple[ListenAddress, ...] = Field(
         ("127.0.0.1:5353",), min_length=1, description="ADDRESS:PORT, [IPv6]:PORT; UDP and TCP"
     )
+    user: str = Field(
+        "",
+        description="user to become where pointsman is started as root, before the ports are bound; it keeps the right to bind those below 1024 and no other. Empty: stay; systemd's User= does it better",
+    )
     ttl: int = Field(5, ge=0, le=86400, description="seconds a resolver may keep an app's answer")
     ttl_min: int = Field(
         1, ge=0, le=86400, description="the same while a check fails and is not believed yet (detection.fall over 1)"

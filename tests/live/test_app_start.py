@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from core.model import Action
 from tests.conftest import require
 from tests.live.app_program import CONFIG, pointsman, program, written
 
@@ -187,3 +188,11 @@ def test_a_demo_in_the_place_of_a_file_is_one_line(tmp_path: Path) -> None:
     done = pointsman(tmp_path, "demo", "--headless", "--dir", str(tmp_path / "file"), "--dns-port", "0")
     assert done.code == 1
     assert done.refusal == f"pointsman: {tmp_path}/file: File exists\n"
+
+
+def test_several_workers_serve_what_the_engine_decides(tmp_path: Path) -> None:
+    with program(written(tmp_path, CONFIG.replace("[dns]", "[dns]\nworkers = 2"))) as it:
+        assert it.addresses() == {"192.0.2.1", "192.0.2.2"}
+        it.order(Action.ERASE, "a")
+        assert [it.addresses() for _ in range(20)] == [{"192.0.2.2"}] * 20
+        it.end()
