@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 
 class Kind(StrEnum):
@@ -28,6 +28,8 @@ class Kind(StrEnum):
     COMMAND = "command"
     CONFIRM = "confirm"
     WATCH = "watch"
+
+    __hash__ = str.__hash__
 
 
 INTERNAL_KINDS = frozenset(Kind) - {Kind.CONFIRM, Kind.WATCH}
@@ -50,33 +52,29 @@ class SourceKind(StrEnum):
     ROUTER = "router"
     CANARY = "canary"
 
+    __hash__ = str.__hash__
 
-@dataclass(frozen=True, slots=True, order=True)
-class SourceId:
-    """One place that is asked: a node, a physical machine, a database or a router of a cluster; a canary is of none."""
+
+class SourceId(NamedTuple):
+    """One place that is asked: a node, a physical machine, a database or a router of a cluster; a canary is of none.
+
+    Ids are hashed and compared for each line of each node: a named tuple does it without a function of Python.
+    """
 
     cluster: str
     name: str
     kind: SourceKind = SourceKind.NODE
 
-    # An id is hashed for each line of each node: the hash that dataclass makes asks two functions of Python more.
-    def __hash__(self) -> int:
-        return hash((self.cluster, self.name))
-
     def __str__(self) -> str:
         return f"{self.cluster}/{self.name}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class CheckId:
+class CheckId(NamedTuple):
     """One check at one source. ``name`` tells several of one kind apart: ``iptables``, ``nftables``, a machine's domain."""
 
     source: SourceId
     kind: Kind
     name: str = ""
-
-    def __hash__(self) -> int:
-        return hash((self.source.cluster, self.source.name, self.kind._value_, self.name))
 
     @property
     def cluster(self) -> str:

@@ -1,14 +1,14 @@
 """Whether the silence of clusters counts: who is silent, and whether the fault may be our own (spec S25, S28). Pure.
 
-Called by :mod:`core.step` at each tick; the rules are in :mod:`core.detection.suspicion`.
+Called by :mod:`core.ticking` at each tick; the rules are in :mod:`core.detection.suspicion`.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from core.assessing import NOBODY
 from core.detection.external import SILENCE
-from core.detection.internal import ClusterState
 from core.detection.silence import canaries_heard, fell_silent, has_spoken, last_sign, tried_again
 from core.detection.suspicion import most, suspect
 from core.journal import Journal
@@ -18,7 +18,6 @@ from core.switching.switcher import UNASSESSED
 from core.switching.table import SERVING
 from core.world import ClusterPlan
 
-NOBODY = ClusterState()
 CANARIES_QUIET = 0.8
 """Seconds without a canary's answer until they are silent: a lost question and its repetition, and more."""
 

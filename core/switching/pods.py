@@ -7,7 +7,7 @@ goes on while a node that lists the pod is heard. While frozen no weight moves. 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,13 @@ from core.world import matches
 LOOK_AGAIN = 0.25
 NO_PODS: Mapping[PodKey, PodState] = {}
 NO_WEIGHTS: Mapping[str, Weight] = {}
+
+
+def weigh_all(state: State, clusters: Iterable[str], journal: Journal) -> State:
+    """:func:`weigh` for each of these clusters."""
+    for name in clusters:
+        state = weigh(state, name, journal)
+    return state
 
 
 def weigh(state: State, cluster: str, journal: Journal, before: Mapping[PodKey, PodState] = NO_PODS) -> State:
