@@ -30,7 +30,7 @@ def write(made: Bed, *, patient: bool) -> Path:
         text.append(f'[[app]]\ndomain = "{domain}"\nclusters = [{names}]\npods = ["{pods}"]')
     for cluster in made.clusters:
         text.append(f'[[cluster]]\nname = "{cluster.name}"\naddresses = ["{cluster.address}"]')
-        text.append(f'confirm = {{ target = "/healthz", timeout = {3 if patient else 0.5} }}')
+        text.append(f'confirm = {{ target = "/healthz"{", timeout = 3" if patient else ""} }}')
         for node in cluster.nodes:
             text.append(f'[[cluster.node]]\nname = "{node.name}"\nssh = "{node.address}"')
             text.append('routes = ["nftables", "iptables"]')
