@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from core.cli.find import settings_file
-from core.cli.output import Socket, ask, say
+from core.cli.output import DIFFERS, Socket, ask, say
 from core.errors import PointsmanError
 from core.hands.hand import HandError
 
@@ -48,10 +48,14 @@ def render(
 
 
 def diff(clusters: Clusters = None, config: Config = None, socket: Socket = None) -> None:
-    """Print what the routers lack: + to add, ~ to change, - to remove, ! to be done by hand."""
+    """Print what the routers lack: + to add, ~ to change, - to remove, ! to be done by hand. Exit code 3: something differs."""
+    differs = False
     for name, deployment in _deployments(clusters, None, config, socket):
         found = _run(name, deployment)
         say(*(f"{name}: {each.sign} {each.said}" for each in found), *([] if found else [f"{name}: nothing differs"]))
+        differs = differs or bool(found)
+    if differs:
+        raise typer.Exit(DIFFERS)
 
 
 def apply(

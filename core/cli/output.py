@@ -43,6 +43,10 @@ def ask(socket: str | None, question: Callable[[RemoteClient], Awaitable[T]]) ->
     return asyncio.run(asking())
 
 
+DIFFERS = 3
+"""The exit code of a ``diff`` that found a difference: 1 and 2 are errors."""
+
+
 def say(*lines: str) -> None:
     """Lines on stdout, made safe; a reader that has gone ends the command quietly."""
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from core.cli.output import Socket, ask, say
+from core.cli.output import DIFFERS, Socket, ask, say
 from core.cli.process import Config, loaded
 from core.errors import CommandRefused, ConfigError
 
@@ -26,38 +26,43 @@ def register(app: typer.Typer) -> None:
 
 
 def diff(config: Config = None, socket: Socket = None) -> None:
-    """What would be changed in each [[provider]] now; nothing is. Asks the running process what should be there."""
+    """What would be changed in each [[provider]] now; nothing is. Asks the running process what should be there. Exit code 3:
+    something differs."""
     from core.hands.provider.hand import provider  # noqa: PLC0415  # slow to import; most commands do without
 
     settings = loaded(config)
     if not settings.provider:
         raise ConfigError("no [[provider]] in the settings")
     snapshot = ask(socket, lambda client: client.snapshot())
-    failed = False
+    all_read, differs = True, False
     for each in settings.provider:
-        said, well = asyncio.run(_plans(provider(each), snapshot))
+        said, read, differing = asyncio.run(_plans(provider(each), snapshot))
         say(*said)
-        failed = failed or not well
-    if failed:
+        all_read, differs = all_read and read, differs or differing
+    if not all_read:
         raise CommandRefused("not everything could be read: what cannot be read is never taken for empty")
+    if differs:
+        raise typer.Exit(DIFFERS)
 
 
-async def _plans(provider: Provider, snapshot: Snapshot) -> tuple[list[str], bool]:
-    """The lines about one provider, and whether all could be read."""
+async def _plans(provider: Provider, snapshot: Snapshot) -> tuple[list[str], bool, bool]:
+    """The lines about one provider, whether all could be read, and whether something differs."""
     from core.hands.hand import HandError  # noqa: PLC0415  # as above
 
     lines = [f"{provider.name} ({provider.address})"]
-    well = True
+    read, differs = True, False
     try:
         for goal in _goals(provider, snapshot):
             try:
-                lines += [f"  {line}" for line in _described(await provider.plan(goal))]
+                plan = await provider.plan(goal)
+                lines += [f"  {line}" for line in _described(plan)]
+                differs = differs or bool(plan.changes or plan.refused)
             except HandError as error:
                 lines.append(f"  {goal.domain}  cannot be read: {error}")
-                well = False
+                read = False
     finally:
         await provider.close()
-    return lines, well
+    return lines, read, differs
 
 
 def _goals(provider: Provider, snapshot: Snapshot) -> Iterator[Wanted]:

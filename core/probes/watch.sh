@@ -20,7 +20,8 @@ finish() { # group…
     for pid; do kill -KILL -- "-$pid"; done
 }
 
-# Outlives everything else and ends what is left, also when this shell is killed; nothing heard for a minute: ends it too.
+# Outlives everything else and ends what is left, also when this shell is killed, be it with its process group: it has one of
+# its own. Nothing heard for a minute: ends it too.
 guard() {
     trap '' HUP INT TERM
     local -A group=()
@@ -33,7 +34,8 @@ guard() {
     ((code > 128)) && kill -KILL $$
     finish "${!group[@]}"
 }
-exec 9> >(exec >/dev/null; guard)
+coproc GUARD { exec >/dev/null; guard; }
+exec 9>&"${GUARD[1]}" {GUARD[0]}<&- {GUARD[1]}>&-
 trap 'finish "${JOB[@]}" "${STREAM[@]}"; exit' PIPE # the guard was killed
 
 begin() { # check: one run at a time; asked for during a run, one more follows it

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from core.cli.output import DIFFERS
 from core.model import Action
 from tests.live.app_program import CONFIG, Program, eventually, program, written
 from tests.live.caching_servers import Cache, caching
@@ -115,3 +116,10 @@ def test_an_erase_reaches_everybody_is_told_and_outlives_a_kill(bed: Bed) -> Non
         eventually(lambda: bed.theirs() == both)
         eventually(lambda: bed.cache.addresses(NAME) == both)
         it.end()
+
+
+def test_a_plan_that_is_not_carried_out_shows_as_a_difference(bed: Bed) -> None:
+    bed.config.write_text(bed.config.read_text() + "[safety]\nshadow = true\n")
+    with program(bed.config) as it:
+        said = it.command("provider", "diff", "--config", str(bed.config))
+    assert (said.code, f"{NAME}  differs" in said.out) == (DIFFERS, True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from core.cli.output import DIFFERS
 from core.model import EventName
 from tests.live.app_program import Program, program
 from tests.live.haproxy import Haproxy, free_port
@@ -105,14 +106,14 @@ def bed(tmp_path: Path) -> Iterator[Bed]:
 
 
 def test_what_is_missing_is_told_added_and_removed_again(bed: Bed) -> None:
-    (line,) = bed.lines("diff")
+    (line,) = bed.lines("diff", code=DIFFERS)
     assert line.startswith("a: + svc1.net/default.web-1 127.0.0.1:")
     assert bed.lines("apply") == [line]
     assert bed.lines("diff") == ["a: nothing differs"]
     assert bed.haproxy.weights_now() == {"web-0": 100, "web-1": 100}
     bed.listed(web_0="running")
     _until(lambda: bed.haproxy.weights_now() == {"web-0": 100, "web-1": 0})  # a pod that is gone gets nothing
-    (line,) = bed.lines("diff")
+    (line,) = bed.lines("diff", code=DIFFERS)
     assert line == "a: - svc1.net/default.web-1 stands for default/web-1, which is no pod that is seen"
     assert bed.lines("apply") == []
     assert bed.lines("apply", "--prune") == [line]
@@ -128,7 +129,7 @@ def test_what_belongs_into_the_configuration_is_printed(bed: Bed) -> None:
     bed.listed(web_0="running", web_1="running", web_2="running")
     bed.until({"web-0": 100, "web-1": 100, "web-2": 100})
     assert "  server default.web-2 web-2.web.default.svc:8080 weight 100" in bed.lines("render")
-    assert any("HAProxy looks up no name at run time" in line for line in bed.lines("diff"))
+    assert any("HAProxy looks up no name at run time" in line for line in bed.lines("diff", code=DIFFERS))
     assert (
         "1 differences are left"
         in bed.program.command("endpoints", "apply", "--config", str(bed.directory / "config.toml")).err

@@ -30,9 +30,10 @@ _BUSY = (
 
 
 class Watching:
-    """The bash script in a shell of its own, busy; a minute of it is a second. Its input and output are ours to cut."""
+    """The bash script in a shell of its own, busy. Its input and output are ours to cut. ``patience``: the minute, in seconds,
+    after which it is ended when it hears nothing."""
 
-    def __init__(self, home: Path, **environment: str) -> None:
+    def __init__(self, home: Path, patience: int = 60, **environment: str) -> None:
         self.mark = uuid.uuid4().hex
         self.shell = subprocess.Popen(
             ["/bin/bash", "--noprofile", "--norc", "-s"],
@@ -42,7 +43,7 @@ class Watching:
             cwd=home,
             env=os.environ | {"MARK": self.mark, "HOME": str(home), "TMPDIR": str(home)} | environment,
         )
-        text = script("bash", "T0", Detection(tick=0.02)).replace("read -r -t 60", "read -r -t 1")
+        text = script("bash", "T0", Detection(tick=0.02)).replace("read -r -t 60", f"read -r -t {patience}")
         self.say(text + "\n".join(_BUSY) + "\n")
         self.until(lambda: all(any(word in line for line in self.left()) for word in ("sleep 995", "sleep 997")))
 
@@ -100,10 +101,19 @@ def test_after_the_script_or_its_guard_is_killed(watching: Watching, number: int
     watching.until(lambda: not watching.left())
 
 
-def test_after_it_was_stopped_and_then_cut(watching: Watching) -> None:
-    watching.shell.send_signal(signal.SIGSTOP)
-    watching.cut()
+def test_after_its_process_group_is_killed(watching: Watching) -> None:
+    os.killpg(watching.shell.pid, signal.SIGKILL)
     watching.until(lambda: not watching.left())
+
+
+def test_after_it_was_stopped_and_then_cut(tmp_path: Path) -> None:
+    watching = Watching(tmp_path, patience=5)
+    try:
+        watching.shell.send_signal(signal.SIGSTOP)
+        watching.cut()
+        watching.until(lambda: not watching.left())
+    finally:
+        _clean(watching)
 
 
 def test_after_nobody_reads_it_any_more(watching: Watching) -> None:
