@@ -80,6 +80,13 @@ def watching(tmp_path: Path) -> Iterator[Watching]:
     _clean(watching)
 
 
+@pytest.fixture
+def impatient(tmp_path: Path) -> Iterator[Watching]:
+    watching = Watching(tmp_path, patience=5)
+    yield watching
+    _clean(watching)
+
+
 def _clean(watching: Watching) -> None:
     for line in watching.left():
         with suppress(ProcessLookupError):
@@ -106,19 +113,15 @@ def test_after_its_process_group_is_killed(watching: Watching) -> None:
     watching.until(lambda: not watching.left())
 
 
-def test_after_it_was_stopped_and_then_cut(tmp_path: Path) -> None:
-    watching = Watching(tmp_path, patience=5)
-    try:
-        watching.shell.send_signal(signal.SIGSTOP)
-        watching.cut()
-        watching.until(lambda: not watching.left())
-    finally:
-        _clean(watching)
+def test_after_it_was_stopped_and_then_cut(impatient: Watching) -> None:
+    impatient.shell.send_signal(signal.SIGSTOP)
+    impatient.cut()
+    impatient.until(lambda: not impatient.left())
 
 
-def test_after_nobody_reads_it_any_more(watching: Watching) -> None:
-    watching.say("c 6 yes\nr 6\n")
-    watching.until(lambda: not watching.left())
+def test_after_nobody_reads_it_any_more(impatient: Watching) -> None:
+    impatient.say("c 6 yes\nr 6\n")
+    impatient.until(lambda: not impatient.left())
 
 
 @pytest.mark.parametrize(
