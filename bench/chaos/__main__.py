@@ -48,8 +48,12 @@ PLANTS = {
     "forget": {},
 }
 PACE = 0.01
-FAULTS, ORDERS, KILLS = 6.0, 8.0, 45.0
-"""Mean seconds from one to the next."""
+FAULTS, ORDERS, KILLS = 36.0, 48.0, 45.0
+"""Mean seconds from one to the next, at one cluster for the first two: with fewer clusters less may happen, or none of them is
+ever well for so long that the others can be judged."""
+SEEN = ("well and wholly in", "out by hand", "broken and gone")
+"""What has to have been judged, in so many answers a minute, for the soak to say anything."""
+JUDGED_A_MINUTE = 20
 
 
 def main() -> int:
@@ -92,7 +96,9 @@ async def _soak(config: Path, port: int, pointsman: Pointsman, options: argparse
     breaker = Breaker(LabClient(config.parent), books, clusters, apps, dice[0])
     operator = Operator(pointsman, breaker, books, clusters, dice[1])
     killer = Killer(pointsman, books, dice[2], config.parent / "state" if options.plant == "forget" else None)
-    tasks = [asyncio.create_task(t) for t in (breaker.run(FAULTS), operator.run(ORDERS), killer.run(KILLS))]
+    share = len(clusters)
+    works = (breaker.run(FAULTS / share), operator.run(ORDERS / share), killer.run(KILLS))
+    tasks = [asyncio.create_task(work) for work in works]
     began = time.time()
     ends, told = began + options.minutes * 60, began
     while time.time() < ends:
@@ -137,9 +143,12 @@ async def _end(
         _hold(books, asker)
     line = _line(books, asker, began, pointsman)
     out = [f"{app} {name}" for (app, name), place in books.judge.places.items() if not place.settled]
+    blind = [rule for rule in SEEN if books.judge.rules[rule] < JUDGED_A_MINUTE * options.minutes]
     wrongs = [wrong._asdict() for wrong in books.judge.wrongs[:200]]
-    _write(options.out, {**line, "over": True, "not_back_at_the_end": out, "wrong_ones": wrongs})
-    return 1 if books.judge.wrongs or out else 0
+    _write(
+        options.out, {**line, "over": True, "not_back_at_the_end": out, "hardly_judged": blind, "wrong_ones": wrongs}
+    )
+    return 1 if books.judge.wrongs or out or blind else 0
 
 
 def _line(books: Books, asker: Asker, began: float, pointsman: Pointsman) -> dict[str, object]:
