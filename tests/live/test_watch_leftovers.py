@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class Watching:
     """The bash script in a shell of its own, busy. Its input and output are ours to cut. ``patience``: the minute, in seconds,
     after which it is ended when it hears nothing."""
 
-    def __init__(self, home: Path, patience: int = 60, **environment: str) -> None:
+    def __init__(self, home: Path, environment: Mapping[str, str] | None = None, patience: int = 60) -> None:
         self.mark = uuid.uuid4().hex
         self.shell = subprocess.Popen(
             ["/bin/bash", "--noprofile", "--norc", "-s"],
@@ -41,7 +41,7 @@ class Watching:
             stdout=subprocess.PIPE,
             start_new_session=True,
             cwd=home,
-            env=os.environ | {"MARK": self.mark, "HOME": str(home), "TMPDIR": str(home)} | environment,
+            env=os.environ | {"MARK": self.mark, "HOME": str(home), "TMPDIR": str(home)} | dict(environment or {}),
         )
         text = script("bash", "T0", Detection(tick=0.02)).replace("read -r -t 60", f"read -r -t {patience}")
         self.say(text + "\n".join(_BUSY) + "\n")
@@ -140,7 +140,7 @@ def test_after_nobody_reads_it_any_more(impatient: Watching) -> None:
     ],
 )
 def test_in_an_odd_place(tmp_path: Path, environment: dict[str, str]) -> None:
-    watching = Watching(tmp_path, **environment)
+    watching = Watching(tmp_path, environment)
     watching.cut()
     try:
         watching.until(lambda: not watching.left())
