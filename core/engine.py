@@ -29,7 +29,6 @@ from core.hands.hand import Hand, Target
 from core.hands.target import target
 from core.latency import Latency
 from core.model import (
-    CheckId,
     Event,
     EventName,
     Evidence,
@@ -42,6 +41,7 @@ from core.model import (
     SourceStatus,
 )
 from core.records import RecordTable
+from core.renewals import Renewals
 from core.saver import Saver
 from core.shared import Document, Peers
 from core.state import (
@@ -65,8 +65,6 @@ from core.switching.table import StandingKey
 from core.world import World
 
 TICK = 0.025
-RENEW_EVERY = 0.5
-"""Seconds for which results that say what is known are kept together: only their time is new."""
 JOBS = 1000
 """Steps whose effects may wait: while the store is waited for, more become one."""
 SAVE_DEADLINE = 0.05
@@ -123,8 +121,7 @@ class Engine:
         self._log = log
         # In the order of its instants, on the clock of the time that we listened.
         self._heard: dict[SourceId, float] = {}
-        self._renewed: dict[CheckId, Evidence] = {}
-        self._renewed_at = clock.now()
+        self._renewals = Renewals()
         self._defects: dict[str, str] = {}
         self._listened = 0.0
         self._result_at = 0.0
@@ -145,9 +142,9 @@ class Engine:
             self._heard[result.check.source] = self._until(self._clock.now())
         cluster = self.state.clusters.get(result.check.cluster)
         if cluster and isinstance(result, Evidence) and is_known(cluster, result):
-            self._renewed[result.check] = result
+            self._renewals.put(result, self._result_at)
         else:
-            self._renewed.pop(result.check, None)
+            self._renewals.drop(result.check)
             self._take(result)
 
     def heard(self, source: SourceId, at: float) -> None:
@@ -257,9 +254,8 @@ class Engine:
             now = self._clock.now()
             self._listened = self._until(now)
             self._ticked_at = now
-            if self._renewed and now - self._renewed_at >= RENEW_EVERY:
-                renewal, self._renewed, self._renewed_at = Renewal(tuple(self._renewed.values())), {}, now
-                self._take(renewal)
+            if renewed := self._renewals.due(now):
+                self._take(Renewal(renewed))
             self._take(Tick(Gaps(self._heard, self._listened)))
 
     def _until(self, now: float) -> float:
