@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,11 +15,21 @@ import pytest
 
 from core.model import Action
 from tests.conftest import require
-from tests.live.app_program import CONFIG, eventually, pointsman, program, written
+from tests.live.app_program import CONFIG, ROOT, eventually, pointsman, program, written
 
 pytestmark = pytest.mark.live
 NOBODY = pwd.getpwnam("nobody")
 PORT_53 = CONFIG.replace('"127.0.0.1:0"', '"127.0.0.1:53"')
+
+
+OPENED = """
+stash=$1 tops=$2 needed=$3; shift 3
+for path in $needed; do mkdir -p "$stash$path"; mount --bind "$path" "$stash$path"; done
+for top in $tops; do mount -t tmpfs -o mode=755 none "$top"; done
+for path in $needed; do mkdir -p "$path"; mount --bind "$stash$path" "$path"; done
+exec "$@"
+"""
+"""Python and this checkout may lie where root alone can go (/root): there the way to them is laid anew, for one program."""
 
 
 @pytest.fixture
@@ -28,14 +37,29 @@ def place() -> Iterator[Path]:
     """A directory that another user can get to."""
     if os.getuid() != 0:
         pytest.skip("only root can become somebody else")
-    # through a shell: what setpriv itself starts is found with root's eyes
-    look = [require("setpriv"), "--reuid=nobody", "--regid=nogroup", "--clear-groups", "sh", "-c", '"$0" -c pass']
-    if subprocess.run([*look, sys.executable], check=False, capture_output=True).returncode:
-        pytest.skip("this Python, or this checkout, is in a place that is root's alone")
     directory = Path(tempfile.mkdtemp(prefix="pointsman-", dir="/var/tmp"))
     os.chown(directory, NOBODY.pw_uid, NOBODY.pw_gid)
     yield directory
     shutil.rmtree(directory)
+
+
+def opened(place: Path) -> tuple[str, ...]:
+    """What a program is started through, so that its files can be read by every user."""
+    needed = sorted({str(Path(path).resolve()) for path in (sys.base_prefix, sys.prefix, ROOT)})
+    ways = {parent for path in needed for parent in Path(path).parents}
+    shut = sorted(str(way) for way in ways if not way.stat().st_mode & 0o001)
+    tops = [top for top in shut if not any(top.startswith(f"{other}/") for other in shut)]
+    return (
+        "unshare",
+        "--mount",
+        "sh",
+        "-ec",
+        OPENED,
+        "sh",
+        str(place / "stash"),
+        " ".join(tops),
+        " ".join(needed if tops else ()),
+    )
 
 
 def rights(pid: int) -> dict[str, str]:
@@ -51,7 +75,7 @@ def workers(pid: int) -> list[int]:
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_start_as_root_ends_as_the_user_named(place: Path, count: int) -> None:
     config = written(place, PORT_53.replace("[dns]", f'[dns]\nuser = "nobody"\nworkers = {count}'))
-    with program(config) as it:
+    with program(config, under=opened(place)) as it:
         ids = "\t".join([str(NOBODY.pw_uid)] * 4)
         for task in Path(f"/proc/{it.process.pid}/task").iterdir():
             status = rights(int(task.name))
@@ -76,10 +100,11 @@ def test_a_start_as_root_ends_as_the_user_named(place: Path, count: int) -> None
 
 def test_a_user_that_cannot_be_become_is_one_line(place: Path) -> None:
     config = written(place, PORT_53.replace("[dns]", '[dns]\nuser = "nobody-of-that-name"'))
-    done = pointsman(place, "run", "--headless", "--config", str(config))
+    run = ("run", "--headless", "--config", str(config))
+    done = pointsman(place, *run)
     assert (done.code, "there is no user nobody-of-that-name" in done.refusal) == (1, True)
-    as_nobody = ("setpriv", "--reuid=nobody", "--clear-groups")
+    as_nobody = (*opened(place), require("setpriv"), "--reuid=nobody", "--clear-groups")
     config = written(place, PORT_53.replace("[dns]", '[dns]\nuser = "daemon"'))
-    done = pointsman(place, "run", "--headless", "--config", str(config), under=as_nobody)
+    done = pointsman(place, *run, under=as_nobody)
     assert (done.code, "only root can become daemon" in done.refusal) == (1, True)
     assert not (place / "state").exists()
