@@ -15,7 +15,7 @@ import ssl
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from core.errors import StartError
 
@@ -27,12 +27,12 @@ _RATE, _BURST = 20.0, 100  # requests a second of one caller, and how many may c
 _CALLERS = 4096
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(slots=True)
 class _Connection:
     network: str
     idle_since: float
     close: Callable[[], object]
-    gone: Callable[[], bool] = field(default=lambda: False)
+    gone: Callable[[], bool]
     requests: int = 0
 
 
@@ -60,8 +60,8 @@ class Listener:
         self.tls = tls
         self._wanted = address
         self._protocol = protocol
-        self._connections: set[_Connection] = set()
-        self._of: dict[object, _Connection] = {}
+        self._connections: dict[object, _Connection] = {}
+        """By what serves them."""
         self._sock: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -86,19 +86,18 @@ class Listener:
         self._task = asyncio.create_task(self._run(self._sock))
 
     async def stop(self) -> None:
+        """No more connections; those there are end with the server that serves them."""
         if self._task:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        for connection in tuple(self._connections):
-            connection.close()
         if self._sock:
             self._sock.close()
 
     @contextmanager
     def serving(self, protocol: object) -> Iterator[None]:
         """Around each request: its connection is not idle meanwhile."""
-        connection = self._of.get(protocol)
+        connection = self._connections.get(protocol)
         if connection is None:  # the Unix socket's
             yield
             return
@@ -128,22 +127,20 @@ class Listener:
         loop = asyncio.get_running_loop()
         this = asyncio.current_task()
         assert this
-        connection = _Connection(where, loop.time(), this.cancel)
-        self._connections.add(connection)
+        protocol = self._protocol()  # known before its first request can come
+        connection = _Connection(where, loop.time(), this.cancel, lambda: this.cancelling() > 0)
+        self._connections[protocol] = connection
         try:
-            transport, protocol = await loop.connect_accepted_socket(
-                self._protocol, sock, ssl=self.tls, ssl_handshake_timeout=_HANDSHAKE
+            transport, _ = await loop.connect_accepted_socket(
+                lambda: protocol, sock, ssl=self.tls, ssl_handshake_timeout=_HANDSHAKE
             )
-        except Exception:  # whatever TLS makes of what a stranger sent: it is not worth a line in the log
-            self._connections.discard(connection)
+        except (Exception, asyncio.CancelledError) as error:
+            self._connections.pop(protocol, None)
             sock.close()
-        except asyncio.CancelledError:
-            self._connections.discard(connection)
-            sock.close()
-            raise
-        else:
-            connection.close, connection.gone = transport.abort, transport.is_closing
-            self._of[protocol] = connection
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            return  # whatever TLS makes of what a stranger sent: it is not worth a line in the log
+        connection.close, connection.gone = transport.abort, transport.is_closing
 
     async def _close_idle(self) -> None:
         while True:
@@ -156,23 +153,22 @@ class Listener:
 
     def _idle(self, where: str = "") -> list[_Connection]:
         """The longest without a request first."""
-        found = [c for c in self._connections if not c.requests and where in {"", c.network}]
+        found = [c for c in self._connections.values() if not c.requests and where in {"", c.network}]
         return sorted(found, key=lambda connection: connection.idle_since)
 
     def _make_room(self, where: str) -> bool:
         self._forget_gone()
-        here = sum(connection.network == where for connection in self._connections)
+        here = sum(connection.network == where for connection in self._connections.values())
         if here < _PER_NETWORK and len(self._connections) < _CONNECTIONS:
             return True
         for connection in self._idle(where if here >= _PER_NETWORK else "")[:1]:
             connection.close()
-            self._connections.discard(connection)
             return True
         return False
 
     def _forget_gone(self) -> None:
-        self._connections = {connection for connection in self._connections if not connection.gone()}
-        self._of = {protocol: connection for protocol, connection in self._of.items() if not connection.gone()}
+        for protocol in [each for each, connection in self._connections.items() if connection.gone()]:
+            del self._connections[protocol]
 
 
 def network(address: str) -> str:
