@@ -4,8 +4,8 @@ Generated streams of gaps go through the pure step, with default settings: four 
 quiet for two ticks a step changes nothing, so only the moments around a gap are played, at the engine's own 25 ms, and between them
 once a second. What is generated, for each connection by itself unless it says otherwise:
 
-- *loss* of 1 %: a gap of TCP's retransmission, 0.2 s and a tick, doubled at each further loss, on average every 5 s; a router's answer
-  is given up after 0.5 s, and asked for on a new connection, whose first packets can be lost as well;
+- *loss* of 1 %: a gap of TCP's retransmission, 0.2 s and a tick, doubled at each further loss, on average every 5 s; a router is asked
+  again after 0.2 s over a connection of its own, whose packets can be lost as well, and given up after 0.4 s; so is the next connection;
 - *pauses* of a node (garbage collection, a busy disk): 0.3 to 0.9 s, on average every 10 minutes;
 - *bursts* on the way to a whole cluster, its router too: up to 0.12 s, on average once a minute.
 
@@ -29,7 +29,7 @@ from core.step import step
 from core.world import World, build
 
 STEP = 0.025
-TIMEOUT = 0.5
+TIMEOUT = 0.4
 START = 1_000_000.0
 CLUSTERS = 4
 Gap = tuple[float, float, tuple[SourceId, ...]]
@@ -59,9 +59,11 @@ def gaps(random: Random, who: tuple[SourceId, ...], every: float, kind: str) -> 
                     break
         elif kind == "lost answer":
             length = 0.25
-            if random.random() < 0.01:  # the repetition is lost as well: given up, and asked on new connections
+            if (
+                random.random() < 0.01 and random.random() < 0.04
+            ):  # the repetition is lost, and one packet of the second
                 length = TIMEOUT + 0.05
-                while random.random() < 0.03:
+                while random.random() < 0.04:
                     length += TIMEOUT
         else:
             length = random.uniform(0.3, 0.9) if kind == "pause" else random.uniform(0.02, 0.12)
@@ -111,8 +113,8 @@ def play(hours: float, seed: int) -> tuple[int, int, list[str]]:
         effects: list[Effect] = []
         for source, at in since.items():
             if source.kind is SourceKind.ROUTER and now - asked.get(source, at) >= TIMEOUT:
+                silence = Silence(CheckId(source, Kind.CONFIRM), "no answer", now, TIMEOUT, twice=source not in asked)
                 asked[source] = now
-                silence = Silence(CheckId(source, Kind.CONFIRM), "no answer", now, TIMEOUT)
                 state, told = step(state, silence, now)
                 effects += told
         state, told = step(state, Tick(silent), now)

@@ -116,9 +116,14 @@ def _silence(world: World, plan: ClusterPlan, state: ClusterState) -> Cause | No
         return Cause(SILENCE, name, f"silent: {', '.join(sorted(unknown))}", min(unknown.values()))
     if plan.router:
         quiet = sorted(state.quiet[node] for node in plan.nodes if node in state.quiet)
-        # Where packets get lost, a gap of the router and one of some nodes meet now and then: it takes two unanswered messages too.
+        # Where packets get lost, a gap of the router and one of some nodes meet now and then: it takes two unanswered
+        # messages too, one after the other or each over a connection of its own.
         found = state.checks.get(CheckId(plan.router, Kind.CONFIRM))
-        sure = len(quiet) == nodes or not _is_lossy(plan, state) or (found is not None and found.missed > 1)
+        sure = (
+            len(quiet) == nodes
+            or not _is_lossy(plan, state)
+            or (found is not None and (found.missed > 1 or found.twice))
+        )
         if plan.router in state.quiet and len(quiet) * 2 >= nodes and sure:
             since = max(state.quiet[plan.router], quiet[(nodes + 1) // 2 - 1])
             return Cause(SILENCE, name, f"router and {len(quiet)} of {nodes} nodes silent", since)

@@ -1,6 +1,7 @@
 """A small HTTP router in a process of its own: ``python http_router.py [CERTIFICATE KEY]``; prints its port.
 
-/connection answers 200 plus the number of connections made so far; /host answers 200 when Host is svc1.net, else 421.
+/connection answers 200 plus the number of connections made so far, /lost too, but never over the first; /host answers 200 when
+Host is svc1.net, else 421. /last answers once; from then on nobody can connect, and who has is not answered.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import ssl
 import sys
 
 made = 0
+listening: list[asyncio.Server] = []
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -20,10 +22,14 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         path = head.split(b" ", 2)[1].decode()
         if path == "/drop":
             break
-        if path == "/mute":
+        if path == "/mute" or (path == "/lost" and number == 1):
             await asyncio.sleep(3600)
+        if path == "/last":
+            if not listening:
+                await asyncio.sleep(3600)
+            listening.pop().close()
         status, body, extra = 200, b"well\n", b""
-        if path == "/connection":
+        if path in ("/connection", "/lost"):
             status = 200 + number
         elif path == "/host":
             status = 200 if b"\r\nHost: svc1.net\r\n" in head else 421
@@ -61,8 +67,9 @@ async def main() -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(sys.argv[1], sys.argv[2])
     server = await asyncio.start_server(_serve, "127.0.0.1", 0, ssl=context)
+    listening.append(server)
     print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from core.model import Evidence, Kind
+from core.model import Evidence, Kind, Silence
 from core.probes.confirm import worker
 from core.settings import App, Cluster, Confirm, Settings
 from tests.live.rounds_recorder import Recorder, bad, running, silent, well, words
@@ -139,6 +139,26 @@ async def test_a_stopped_router_is_silence_and_then_well_again(router: Router) -
         router.send(signal.SIGCONT)
         await recorder.until(well, len(recorder.results))
     assert [status.connected for status in recorder.statuses] == [True, False, True]
+
+
+async def test_a_question_that_waits_for_long_is_asked_again_over_a_connection_of_its_own(router: Router) -> None:
+    async with watch(target=f":{router.port}/lost", timeout=10.0) as recorder:
+        for count in range(3):  # over the one that answered, from then on
+            assert words(await recorder.until(lambda _: True, count)) == "status 202"
+    assert not any(isinstance(result, Silence) for result in recorder.results)
+
+
+async def test_a_silence_tells_that_it_was_two_questions(router: Router) -> None:
+    async with watch(target=f":{router.port}/mute", timeout=0.3) as recorder:
+        results = [await recorder.until(silent, count) for count in range(2)]
+    assert [isinstance(result, Silence) and result.twice for result in results] == [True, True]
+
+
+async def test_a_router_that_takes_no_connection_any_more_fails_though_the_held_one_hangs(router: Router) -> None:
+    async with watch(target=f":{router.port}/last", timeout=10.0) as recorder:
+        await recorder.until(well)
+        assert words(await recorder.until(bad)) == "connection refused"
+    assert not any(isinstance(result, Silence) for result in recorder.results)
 
 
 async def test_an_idle_connection_that_the_router_closes_is_no_verdict(router: Router) -> None:

@@ -144,7 +144,8 @@ class Run:
             return
         if self.is_muted(check.source):
             if check.source.kind in {SourceKind.ROUTER, SourceKind.DATABASE}:
-                self.feed(Silence(check, "no answer in 0.5 s", self.now, 0.5))
+                router = check.source.kind is SourceKind.ROUTER
+                self.feed(Silence(check, "no answer in 0.4 s", self.now, 0.4, twice=router))
             elif check.source not in self.heard:
                 self.feed(Silence(CheckId(check.source, Kind.WATCH), "cannot connect", self.now, 0.5))
             return

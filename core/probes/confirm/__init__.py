@@ -55,4 +55,12 @@ def target(settings: Settings, cluster: Cluster, confirm: Confirm) -> Target:
     if not re.fullmatch(r"[!-~]+", path + name):
         raise ConfigError(f"cluster {cluster.name}: confirm.target and confirm.host must be printable ASCII, no blanks")
     context = tls(confirm.verify) if confirm.kind == "https" else None
-    return HttpTarget(host, port, path, name=name, statuses=status_ranges(confirm.expect), context=context)
+    return HttpTarget(
+        host,
+        port,
+        path,
+        name=name,
+        statuses=status_ranges(confirm.expect),
+        context=context,
+        again=confirm.timeout / 2,
+    )
