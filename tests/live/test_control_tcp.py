@@ -22,7 +22,7 @@ from core.control.remote import RemoteClient
 from core.control.roles import ORDERS, Role
 from core.control.routes import ROUTES, Route
 from core.control.server import ControlServer
-from core.errors import CommandRefused, NotRunning, StartError
+from core.errors import CommandRefused, NotRunning, PointsmanError, StartError
 from core.model import Action, Order
 from tests.live.certificates import TOKENS, Files, made
 from tests.live.scripted_engine import ScriptedEngine, served
@@ -187,14 +187,19 @@ async def test_a_client_tells_nothing_to_who_has_another_certificate(door: Door,
     await named.close()
 
 
-async def test_a_redirection_is_not_followed_with_the_token(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def elsewhere(_: object) -> None:
-        raise aiohttp.web.HTTPFound("https://127.0.0.1:1/v1/snapshot")
+async def test_a_redirection_is_not_followed_with_the_token(door: Door) -> None:
+    async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 302 Found\r\nLocation: {door.url}/v1/snapshot\r\nContent-Length: 0\r\n\r\n".encode())
 
-    monkeypatch.setattr(door.engine, "snapshot", lambda: elsewhere(None))
-    async with door.client("admin") as client:
-        with pytest.raises(Exception, match="another version"):
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(door.files.certificate, door.files.key)
+    async with await asyncio.start_server(elsewhere, "127.0.0.1", 0, ssl=tls) as server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        client = RemoteClient(Remote(url, door.files.token_file("admin"), door.files.certificate))
+        with pytest.raises(PointsmanError, match="another version"):
             await client.snapshot()
+        await client.close()
 
 
 # --- how much one client can take -------------------------------------------------------------------------------------
