@@ -15,11 +15,11 @@ from pathlib import Path
 
 from core.errors import ConfigError
 from core.settings import Settings
+from dnsserver.edns import WHOLE
 
 _CLIENT_OCTETS = 8
 _WHOLE_OCTETS = 24
 _SECRET_OCTETS = 16
-_OPTION_HEAD = b"\0\x0a\0\x18"
 _VERSION = b"\x01\0\0\0"
 _RENEW, _EXPIRE, _AHEAD = 1800, 3600, 300
 """Seconds of age after which a cookie is replaced, and is no longer good; and by which its clock may be ahead (RFC 9018
@@ -73,8 +73,8 @@ class Cookies:
         self._second, self._judged = 0, 0
 
     def answer(self, shown: bytes, client: bytes) -> tuple[bytes, bool]:
-        """The option to answer the cookie with that a client at an address shows, nothing when there is no time for it, and
-        whether its server part is good. A client shows the same cookie with every query: the outcome is kept for a minute.
+        """The options to answer the cookie with that a client at an address shows, their length first, nothing when there is no
+        time for it; and whether its server part is good. A client shows the same cookie with every query: the outcome is kept for a minute.
         """
         now = self._clock()
         known = self._known.get((shown, client))
@@ -85,7 +85,7 @@ class Cookies:
                 return b"", False
             self._judged += 1
             cookie, good = self._judge(shown, client, int(now))
-            known = now + _REMEMBERED, _OPTION_HEAD + cookie, good
+            known = now + _REMEMBERED, WHOLE + cookie, good
             if len(self._known) >= _MOST_REMEMBERED:
                 self._known.clear()
             self._known[shown, client] = known

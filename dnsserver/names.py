@@ -19,9 +19,9 @@ _CLASS_IN = b"\x00\x01"
 _LONGEST_NAME = 255
 _LONGEST_LABEL = 63
 _FILLER = b"\xff"
-_OPT_FLAGS = 12
-"""Octets from the end of a name's labels to the flags of the OPT."""
-_DO = 0x80
+_OPT_FLAGS = 11
+"""Octets from the end of a name to the flags of the OPT."""
+_DO = b"\x80"
 
 
 class Names:
@@ -44,31 +44,27 @@ class Names:
         for name in [name for name in self._known if _FILLER in name]:
             self._known[name[name[0] + 1 :]] = False
 
-    def stand_in(self, packet: bytes, name_end: int, rest: bytes) -> bytes:
-        """The name, in lower case and without its last octet, whose answer does for the query's. Nothing where that must be
-        answered under its own name.
+    def stand_in(self, head: bytes, rest: bytes) -> bytes:
+        """The query, without an id, whose answer does for the one that begins with ``head``, its header without the id and
+        its name in lower case, and ends with ``rest``, type, class and OPT. Nothing where that must be answered as it is.
 
-        ``name_end`` is the offset of the first zero octet after the header, ``rest`` what is there. Not for what
-        exists, below a DNAME (whose answer holds the name), another class than IN, or where the name would be signed.
+        Not for what exists, below a DNAME (whose answer holds the name), another class than IN, or where the name would be
+        signed.
         """
-        if rest[3:5] != _CLASS_IN or name_end > HEADER_OCTETS + _LONGEST_NAME - 1:
+        if rest[2:4] != _CLASS_IN or (self._signed and rest[_OPT_FLAGS : _OPT_FLAGS + 1] >= _DO):
             return b""
-        if self._signed and len(rest) > _OPT_FLAGS and rest[_OPT_FLAGS] & _DO:
-            return b""
-        name = packet[HEADER_OCTETS : name_end + 1].lower()
         known = self._known.get
-        at, end = 0, len(name)
-        while at < end:
-            alike = known(name[at:])
+        at = start = HEADER_OCTETS - 2
+        last = len(head) - 1
+        while at < last:
+            alike = known(head[at:])
             if alike is not None:
-                return _STAND_INS[at] + name[at:-1] if alike and at else b""
-            length = name[at]
-            if not length:
-                return _STAND_INS[at]
-            if length > _LONGEST_LABEL:
+                return head[:start] + _STAND_INS[at - start] + head[at:] + rest if alike and at > start else b""
+            length = head[at]
+            if not 0 < length <= _LONGEST_LABEL:
                 return b""
             at += length + 1
-        return b""
+        return head[:start] + _STAND_INS[at - start] + head[at:] + rest if at == last and not head[at] else b""
 
 
 def _with_parents(names: Iterable[Iterable[bytes]]) -> Iterable[Labels]:

@@ -19,6 +19,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from itertools import accumulate
+from struct import Struct
 from typing import Protocol, TypeAlias, cast
 
 from dnsserver.stats import Counters
@@ -30,6 +31,7 @@ BATCH = 64
 _SLOT = 4096
 _HEAD = 256
 _STARTS = range(0, _HEAD * BATCH, _HEAD)
+_PACKED = tuple(Struct(f"{_HEAD}s" * count) for count in range(BATCH + 1))
 _NAME = 32
 _CONTROL = 64
 _RECEIVE_BUFFER = 1 << 20
@@ -44,8 +46,8 @@ class DatagramPort(Protocol):
 
     def serve(self, answer: Answer) -> None: ...
 
-    def peers(self) -> list[bytes]:
-        """The addresses that the packets of the batch under way came from, 4 or 16 octets each, and maybe more behind."""
+    def peer(self, place: int) -> bytes:
+        """The address that the packet at a place in the batch under way came from, 4 or 16 octets."""
         ...
 
 
@@ -93,8 +95,8 @@ class SimplePort:
             except OSError:
                 self._counters.dropped += 1
 
-    def peers(self) -> list[bytes]:
-        return [ip_address(self._peer.partition("%")[0]).packed]
+    def peer(self, place: int) -> bytes:
+        return ip_address(self._peer.partition("%")[0]).packed
 
 
 class BatchPort:
@@ -129,6 +131,10 @@ class BatchPort:
         self._in_headers, self._received = memory.area_and_view(8 * self._WORDS, "Q")
         self._out_headers, self._sent = memory.area_and_view(8 * self._WORDS, "Q")
         self._names = tuple(names + _NAME * i for i in range(BATCH))
+        self._asked: Sequence[int] = range(BATCH)
+        self._slots = array("Q", [self._outgoing_at + _HEAD * i for i in range(BATCH)])
+        self._out_vectors[::2] = self._slots
+        self._moved = False
         for i in range(BATCH):
             vectors = (heads + _HEAD * i, _HEAD, rests + (_SLOT - _HEAD) * i, _SLOT - _HEAD)
             in_view[4 * i : 4 * i + 4] = array("Q", vectors)
@@ -164,8 +170,8 @@ class BatchPort:
         self._lay_out(asked, sent)
         self._send(len(sent))
 
-    def peers(self) -> list[bytes]:
-        return [peer.tobytes() for peer in self._peers]
+    def peer(self, place: int) -> bytes:
+        return self._peers[place].tobytes()
 
     def _lengthen(self, packets: list[bytes], heads: bytes, lengths: Sequence[int]) -> None:
         for i, length in enumerate(lengths):
@@ -176,14 +182,22 @@ class BatchPort:
                 )
 
     def _lay_out(self, asked: Sequence[int], replies: Sequence[bytes]) -> None:
-        """The replies end to end, each to who asked."""
+        """Each reply in a slot of its own, or all end to end where one is longer than that; each to who asked."""
         count = len(replies)
         sizes = array("Q", map(len, replies))
-        written = b"".join(replies)
-        self._outgoing[: len(written)] = written
-        self._out_vectors[: 2 * count : 2] = array("Q", accumulate(sizes[:-1], initial=self._outgoing_at))[:count]
         self._out_vectors[1 : 2 * count : 2] = sizes
-        self._sent[: self._WORDS * count : self._WORDS] = array("Q", [self._names[i] for i in asked])
+        if max(sizes, default=0) <= _HEAD:
+            if self._moved:
+                self._out_vectors[::2] = self._slots
+            _PACKED[count].pack_into(self._outgoing, 0, *replies)
+        else:
+            written = b"".join(replies)
+            self._outgoing[: len(written)] = written
+            self._out_vectors[: 2 * count : 2] = array("Q", accumulate(sizes[:-1], initial=self._outgoing_at))
+        self._moved = max(sizes, default=0) > _HEAD
+        if asked != self._asked[:count]:
+            self._asked = asked
+            self._sent[: self._WORDS * count : self._WORDS] = array("Q", [self._names[i] for i in asked])
         if self._wildcard:
             for reply, i in enumerate(asked):
                 self._from_asked_address(i, reply)

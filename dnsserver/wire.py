@@ -102,6 +102,6 @@ def _datagrams(port: DatagramPort) -> Handler:
 
     def handle(generation: Generation, _: int) -> None:
         guard, answers = generation.guard, generation.datagrams.answers
-        serve(lambda packets: guard.datagrams(packets, port.peers, answers))
+        serve(lambda packets: guard.datagrams(packets, port.peer, answers))
 
     return handle

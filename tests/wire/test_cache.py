@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from core.records import Record
 from dnsserver.cache import AnswerCache
+from dnsserver.edns import cookie_of
 from dnsserver.names import Names
 from dnsserver.respond import Responder
 from dnsserver.stats import Counters
@@ -38,9 +39,10 @@ TAILS = st.sampled_from(
     ]
 )
 OPTIONS = st.lists(
-    st.tuples(st.sampled_from([3, 10, 12, 65001]), st.binary(max_size=12)).map(
-        lambda pair: struct.pack("!HH", pair[0], len(pair[1])) + pair[1]
-    ),
+    st.one_of(
+        st.tuples(st.sampled_from([3, 10, 12, 65001]), st.binary(max_size=12)),
+        st.sampled_from([(3, b""), (10, b"8 octets"), (10, b"of a cookie 24 octets..."), (12, bytes(8))]),
+    ).map(lambda pair: struct.pack("!HH", pair[0], len(pair[1])) + pair[1]),
     max_size=3,
 ).map(b"".join)
 
@@ -78,7 +80,7 @@ def cache(responder: Responder, limit: int = 1000) -> AnswerCache:
 class EachOnItsOwn(Names):
     """Answers every name under its own."""
 
-    def stand_in(self, packet: bytes, name_end: int, rest: bytes) -> bytes:
+    def stand_in(self, head: bytes, rest: bytes) -> bytes:
         return b""
 
 
@@ -104,6 +106,24 @@ def test_a_cached_answer_is_the_one_that_would_be_built(one_address: Responder, 
     warm = cache(one_address)
     for packet in asked * 2:
         assert warm.answer(packet) == built(one_address, packet)
+
+
+@given(asked=st.lists(packets(), min_size=1, max_size=12))
+@hypothesis_settings(deadline=None, max_examples=300)
+def test_a_cached_answer_gets_the_cookie_that_a_built_one_gets(one_address: Responder, asked: list[bytes]) -> None:
+    """A cookie that is echoed whatever it is, and none where a packet has none."""
+
+    def echo(place: int, shown: bytes) -> bytes:
+        return struct.pack("!HHH", 28, 10, 24) + shown.ljust(24, b".")[:24]
+
+    warm = cache(one_address)
+    for packet in asked * 2:
+        [reply] = warm.answers([packet], echo)
+        assert reply == cache(one_address).answers([packet], echo)[0]
+        plain = built(one_address, packet)
+        if reply != plain:
+            assert plain and reply and cookie_of(packet) in reply
+            assert len(reply) == len(plain) + 28 or reply[2] & 2, "with a cookie, or truncated for it"
 
 
 @given(asked=st.lists(packets(), min_size=1, max_size=12))
@@ -164,10 +184,31 @@ def test_a_label_that_looks_like_an_opt_is_not_taken_for_one(one_address: Respon
         assert dns.message.from_wire(answer).authority
 
 
+@pytest.mark.parametrize("cookie", [b"8 octets", b"of a cookie 24 octets..."])
+def test_a_transfer_over_udp_has_no_place_for_a_cookie(one_address: Responder, cookie: bytes) -> None:
+    """Its OPT is not read, so that the answer has none that could hold an option."""
+    warm = cache(one_address)
+    for options in ([], [option(10, cookie)]):
+        asked = query("example.test", "AXFR", use_edns=0, options=options)
+        assert warm.answers([asked], lambda place, shown: bytes(30)) == [built(one_address, asked)]
+
+
+def test_a_class_and_what_follows_it_are_not_taken_for_an_opt(one_address: Responder) -> None:
+    """Of a question in class 0 without an OPT, and the same with class 12 and what reads as a cookie behind."""
+    warm = cache(one_address)
+    plain = query("svc1.net")[:-2] + b"\0\0"
+    longer = plain[:-2] + b"\0\x0c\0\x0a\0\x08" + bytes(7) + b"\1"
+    for packet in (plain, longer, longer[:10] + b"\0\1" + longer[12:]):
+        assert warm.answers([packet], lambda place, shown: bytes(30)) == [built(one_address, packet)]
+
+
 def test_types_that_differ_by_the_bit_of_the_case_are_kept_apart(three_addresses: Responder) -> None:
     warm = cache(three_addresses)
     assert warm.answer(query("web.example.test", "TYPE65")) != warm.answer(query("web.example.test", "TYPE97"))
     assert len(dns.message.from_wire(warm.answer(query("web.example.test", "TYPE65")) or b"").answer) == 1
+    for qtype in ("TYPE65", "TYPE97"):
+        asked = query("web.example.test", qtype, use_edns=0, options=[option(3, b"")])
+        assert warm.answer(asked) == built(three_addresses, asked)
 
 
 def test_the_cache_is_bounded_and_a_flood_of_names_leaves_what_is_asked_often(three_addresses: Responder) -> None:

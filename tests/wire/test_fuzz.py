@@ -110,7 +110,7 @@ def generation() -> Generation:
 
 def answer(packet: bytes) -> bytes | None:
     now = generation()
-    [reply] = now.guard.datagrams([packet], lambda: [bytes((127, 0, 0, 1))], now.datagrams.answers)
+    [reply] = now.guard.datagrams([packet], lambda _: bytes((127, 0, 0, 1)), now.datagrams.answers)
     return reply
 
 

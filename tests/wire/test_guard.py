@@ -45,7 +45,7 @@ HOME = ip_address("127.0.0.1").packed
 def answered(cookies: Cookies, shown: bytes, client: bytes = HOME) -> tuple[bytes, bool]:
     """Without the head of the option."""
     option, good = cookies.answer(shown, client)
-    return option[4:], good
+    return option[6:], good
 
 
 def query(cookie: bytes, name: str = "svc1.net", qtype: str = "A", **keys: Any) -> dns.message.Message:

@@ -202,8 +202,8 @@ class _Port:
         self.sock = sock
         self.entered, self.release = threading.Event(), threading.Event()
 
-    def peers(self) -> list[bytes]:
-        return []
+    def peer(self, place: int) -> bytes:
+        return b""
 
     def serve(self, answer: object) -> None:
         self.entered.set()
