@@ -6,11 +6,13 @@ open. The server's end never waits: what the other does not take stays in :attr:
 
 from __future__ import annotations
 
+import copyreg
 import pickle
 import socket
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from core.records import AppRecords, RecordTable
@@ -23,6 +25,14 @@ from dnsserver.zone import Zones
 _LENGTH = 4
 _CHUNK = 1 << 18
 _MOST_SOCKETS = 250  # of one message; the kernel takes 253
+
+
+def _read_only(mapping: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    return MappingProxyType(mapping)
+
+
+# The tables of the switcher are such, and Python has no way of its own to copy one to another process.
+copyreg.pickle(MappingProxyType, lambda mapping: (_read_only, (mapping.copy(),)))
 
 
 @dataclass(frozen=True, slots=True)
