@@ -56,6 +56,8 @@ class Names:
         known = self._known.get
         at = start = HEADER_OCTETS - 2
         last = len(head) - 1
+        if last - start >= _LONGEST_NAME:
+            return b""
         while at < last:
             alike = known(head[at:])
             if alike is not None:

@@ -63,6 +63,11 @@ def packets(draw: st.DrawFn) -> bytes:
         options = draw(OPTIONS)
         size, ttl = draw(st.sampled_from([0, 512, 1232, 4096])), draw(st.sampled_from([0, 0x8000, 0x10000]))
         body += OPT + struct.pack("!HIH", size, ttl, len(options)) + options
+    if draw(st.integers(0, 9)) == 9:
+        body = (
+            draw(st.sampled_from([b"\x3f" + b"l" * 63, b"\x40" + b"l" * 64, b"\xc0\x0c"])) * draw(st.integers(1, 6))
+            + body
+        )
     ident = draw(st.integers(0, 65535))
     packet = struct.pack("!6H", ident, flags, 1, 0, 0, edns) + body
     return packet[: len(packet) - draw(st.sampled_from([0, 0, 0, 0, 1, 4]))]
