@@ -44,10 +44,12 @@ bench-idle: .venv/.dev
 bench-console: .venv/.dev
 	$(BIN)/python -m bench.console
 	$(BIN)/python -m bench.console_dns $(ARGS)
+	$(BIN)/python -m bench.probed_dns $(ARGS)
 
 bench-dns: .venv/.dev
 	$(BIN)/python -m bench.dns $(ARGS)
 	$(BIN)/python -m bench.dns_workers
+	$(BIN)/python -m bench.dns_zones
 
 .PHONY: bench-flood
 bench-flood: .venv/.dev

@@ -35,32 +35,40 @@ START_WITHIN = 60.0
 
 
 @contextmanager
-def with_console() -> Iterator[int]:
-    """A demo whose console is on a terminal of 160×50 that is read and thrown away; the port of its DNS."""
-    port = free_port()
+def on_terminal(command: list[str], ready: Path) -> Iterator[None]:
+    """A program whose console is on a terminal of 160×50 that is read and thrown away, from when it has painted and there is
+    the file ``ready``."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *SIZE, 0, 0))
+    process = subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm-256color"}
+    )
+    os.close(theirs)
+    painted = [0]
+    threading.Thread(target=_drain, args=(ours, painted), daemon=True).start()
+    try:
+        deadline = time.monotonic() + START_WITHIN
+        while not ready.exists() or not painted[0]:
+            if process.poll() is not None or time.monotonic() > deadline:
+                sys.exit("it did not start with its console")
+            time.sleep(0.1)
+        yield
+        if process.poll() is not None:
+            sys.exit("it ended under the bench")
+    finally:
+        process.terminate()
+        process.wait(60)
+        os.close(ours)
+
+
+@contextmanager
+def with_console() -> Iterator[int]:
+    """A demo with its console; the port of its DNS."""
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="pointsman-bench-") as scratch:
         command = [sys.executable, "-m", "core.cli", "demo", "--dir", scratch, "--dns-port", str(port)]
-        process = subprocess.Popen(
-            command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm-256color"}
-        )
-        os.close(theirs)
-        painted = [0]
-        threading.Thread(target=_drain, args=(ours, painted), daemon=True).start()
-        try:
-            deadline = time.monotonic() + START_WITHIN
-            while not Path(scratch, "control.sock").exists() or not painted[0]:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    sys.exit("the demo with its console did not start")
-                time.sleep(0.1)
+        with on_terminal(command, Path(scratch, "control.sock")):
             yield port
-            if process.poll() is not None:
-                sys.exit("the demo with its console ended under the bench")
-        finally:
-            process.terminate()
-            process.wait(60)
-            os.close(ours)
 
 
 def _drain(terminal: int, painted: list[int]) -> None:

@@ -85,6 +85,8 @@ def _burst(port: int, pids: list[int], questions: list[bytes]) -> float:
             sock.setblocking(False)
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
+        while not all(map(_stands, pids)):
+            time.sleep(0.001)
         for sock, question in zip(socks, questions, strict=True):
             sock.send(question)
         began = time.time()
@@ -99,6 +101,12 @@ def _burst(port: int, pids: list[int], questions: list[bytes]) -> float:
     finally:
         for sock in socks:
             sock.close()
+
+
+def _stands(pid: int) -> bool:
+    """Whether every thread of it has stopped: a busy core may take a while to get there."""
+    stats = (path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat"))
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
 
 def _stamp(sock: socket.socket) -> float:

@@ -104,6 +104,7 @@ class AnswerCache:
     __slots__ = (
         "_counters",
         "_counts",
+        "_heads",
         "_held",
         "_keyring",
         "_limit",
@@ -134,6 +135,7 @@ class AnswerCache:
         self._turns = turns
         self._young: dict[_Key, Iterator[_Body]] = {}
         self._old: dict[_Key, Iterator[_Body]] = {}
+        self._heads: dict[bytes, bytes] = {}
         self._held = 0
 
     def answer(self, packet: bytes) -> bytes | None:
@@ -243,7 +245,7 @@ class AnswerCache:
             return refusal.rcode
         except Exception:
             return int(dns.rcode.SERVFAIL)
-        body = _body(response)
+        body = self._body(response)
         if (
             len(response.message) > _LARGEST_KEPT
             or len(packet) > _LONGEST_QUERY
@@ -257,16 +259,17 @@ class AnswerCache:
             self._keep(key, repeat(body), 1)
         return body
 
+    def _body(self, response: Response) -> _Body:
+        head = response.message[2 : message.HEADER_OCTETS]
+        head = self._heads.setdefault(head, head)  # one for all that have the same: it stays in the cache of the core
+        tail = response.message[response.end :]
+        return head, tail, response.rcode << 1 | bool(head[0] & _TRUNCATED), response.end
+
     def _keep(self, key: _Key, answers: Iterator[_Body], built: int) -> None:
         if self._held + built > self._limit:
             self._old, self._young, self._held = self._young, {}, 0
         self._young[key] = answers
         self._held += built
-
-
-def _body(response: Response) -> _Body:
-    head, tail = response.message[2 : message.HEADER_OCTETS], response.message[response.end :]
-    return head, tail, response.rcode << 1 | bool(head[0] & _TRUNCATED), response.end
 
 
 def _halves(packet: bytes) -> tuple[bytes, bytes]:

@@ -63,16 +63,17 @@ class Generations:
         if zones is not self._names[0]:
             self._names = zones, Names(zones)
         for_streams = settings.limits.cache_entries // 4
+        signed = self._names[1].signed
         return Generation(
             table,
             zones,
             settings,
             self._cache(
-                Responder(zones, table, settings, stream=False),
+                Responder(zones, table, settings, stream=False, signed=signed),
                 settings.limits.cache_entries - for_streams,
                 accesses.keyring,
             ),
-            self._cache(Responder(zones, table, settings, stream=True), for_streams, accesses.keyring),
+            self._cache(Responder(zones, table, settings, stream=True, signed=signed), for_streams, accesses.keyring),
             Transfers(zones, table, history, accesses, self._counters),
             guard,
             accesses,

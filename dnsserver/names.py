@@ -25,12 +25,13 @@ _DO = b"\x80"
 
 
 class Names:
-    """All names in the zones, and those that their records point to, with which answers may be compressed."""
+    """All names in the zones, and those that their records point to, with which answers may be compressed; and whether any
+    zone is ``signed``. Made once for thousands of zones and many tables."""
 
-    __slots__ = ("_known", "_signed")
+    __slots__ = ("_known", "signed")
 
     def __init__(self, zones: Zones) -> None:
-        self._signed = any(zone.signer for zone in zones.values())
+        self.signed = any(zone.signer for zone in zones.values())
         nodes = [(name, node) for zone in zones.values() for name, node in zone.nodes.items()]
         pointed = [
             *(soa_name.label for zone in zones.values() for soa_name in (zone.soa.mname, zone.soa.rname)),
@@ -51,7 +52,7 @@ class Names:
         Not for what exists, below a DNAME (whose answer holds the name), another class than IN, or where the name would be
         signed.
         """
-        if rest[2:4] != _CLASS_IN or (self._signed and rest[_OPT_FLAGS : _OPT_FLAGS + 1] >= _DO):
+        if rest[2:4] != _CLASS_IN or (self.signed and rest[_OPT_FLAGS : _OPT_FLAGS + 1] >= _DO):
             return b""
         known = self._known.get
         at = start = HEADER_OCTETS - 2

@@ -41,12 +41,15 @@ class Response:
 class Responder:
     """Answers from one record table. ``stream``: over TCP, where the size has no other limit than the length prefix."""
 
-    def __init__(self, zones: Zones, table: RecordTable, settings: Dns, *, stream: bool) -> None:
+    def __init__(
+        self, zones: Zones, table: RecordTable, settings: Dns, *, stream: bool, signed: bool | None = None
+    ) -> None:
+        """``signed``: whether any of the zones is, where that is known already."""
         self._zones = zones
         self._table = table
         self._payload = settings.limits.udp_payload
         self._stream = stream
-        self._signed = any(zone.signer for zone in zones.values())
+        self._signed = any(zone.signer for zone in zones.values()) if signed is None else signed
         self._nsid = settings.nsid.encode()
         self._chaos: dict[Labels, str] = dict.fromkeys(_VERSION, settings.version)
         self._chaos |= dict.fromkeys(_IDENTITY, settings.nsid)

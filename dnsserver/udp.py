@@ -186,7 +186,8 @@ class BatchPort:
         count = len(replies)
         sizes = array("Q", map(len, replies))
         self._out_vectors[1 : 2 * count : 2] = sizes
-        if max(sizes, default=0) <= _HEAD:
+        fits = max(sizes, default=0) <= _HEAD
+        if fits:
             if self._moved:
                 self._out_vectors[::2] = self._slots
             _PACKED[count].pack_into(self._outgoing, 0, *replies)
@@ -194,7 +195,7 @@ class BatchPort:
             written = b"".join(replies)
             self._outgoing[: len(written)] = written
             self._out_vectors[: 2 * count : 2] = array("Q", accumulate(sizes[:-1], initial=self._outgoing_at))
-        self._moved = max(sizes, default=0) > _HEAD
+        self._moved = not fits
         if asked != self._asked[:count]:
             self._asked = asked
             self._sent[: self._WORDS * count : self._WORDS] = array("Q", [self._names[i] for i in asked])

@@ -34,6 +34,7 @@ class Ahead:
     """Always about the newest table; a newer one ends the work on the one before."""
 
     def __init__(self) -> None:
+        self._seen: tuple[Zones, bool] = {}, False
         self._job: _Job | None = None
         self._done: _Job | None = None
         self._wake = threading.Event()
@@ -42,7 +43,9 @@ class Ahead:
 
     def prepare(self, zones: Zones, table: RecordTable) -> None:
         """Returns at once."""
-        if any(zone.signer for zone in zones.values()) and not self._stopping:
+        if zones is not self._seen[0]:
+            self._seen = zones, any(zone.signer for zone in zones.values())
+        if self._seen[1] and not self._stopping:
             self._job = zones, table
             self._wake.set()
             if not self._thread.ident:
