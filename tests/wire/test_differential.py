@@ -110,6 +110,12 @@ def home(name: bytes) -> str:
     return max(within, key=len, default="")
 
 
+def enters_nested(records: Records) -> bool:
+    """Whether an alias leads into the zone within another."""
+    leads = ((home(owner), home(target)) for owner, target in aliases(records).items())
+    return any(there == NESTED != here for here, there in leads)
+
+
 def crosses(difference: Difference) -> bool:
     """Whether their chain of aliases ends where it enters another of the zones, and ours goes on from there."""
     leads = aliases(difference.theirs.answer)
@@ -145,6 +151,14 @@ ACCEPTED: tuple[tuple[str, Callable[[Difference], bool]], ...] = (
         "An alias that leads into another zone of ours is followed there (RFC 1034 4.3.2), by NSD too; Knot and BIND leave "
         "that to the resolver.",
         lambda d: d.peer in ("knot", "bind") and d.part in ("rcode", "answer", "authority", "additional") and crosses(d),
+    ),
+    (
+        "An alias that leads to below the apex of a zone that is served too and not delegated by its parent: we look there, as for "
+        "a question, and so do NSD and BIND; Knot goes on in the parent, where a wildcard may answer.",
+        lambda d: d.peer == "knot"
+        and d.part in ("rcode", "answer", "authority")
+        and enters_nested(d.ours.answer)
+        and all(owner.endswith(NESTED) for owner, *_ in d.lacking if d.part == "answer"),
     ),
     (
         "ANY: a minimal answer is one HINFO record (RFC 8482 4.2) here, one set of those at the name (4.1) at NSD, all at Knot "
