@@ -171,7 +171,7 @@ async def test_what_is_refused_for_good_is_dropped_and_told_and_the_next_goes_on
 
 async def test_what_is_too_old_is_given_up() -> None:
     receiver = Scripted("a", *[Undelivered("HTTP 500")] * 50)
-    async with running(receiver, give_up=0.02) as alerts:
+    async with running(receiver, give_up=0.5) as alerts:
         alerts.take(event(1))
         await until(lambda: "1 dropped" in "".join(alerts.trouble))
     assert receiver.taken == []
