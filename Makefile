@@ -62,6 +62,11 @@ bench-secondaries: .venv/.dev
 bench-hands: .venv/.dev
 	$(BIN)/python -m bench.hands $(ARGS)
 
+.PHONY: bench-instances
+# Needs etcd, strace and libfaketime.
+bench-instances: .venv/.dev
+	$(BIN)/python -m bench.instances $(ARGS)
+
 soak: .venv/.dev
 	$(BIN)/python -m bench.chaos $(ARGS)
 

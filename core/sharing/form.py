@@ -53,4 +53,4 @@ def read_orders(value: bytes | None, revision: int) -> Document:
     try:
         return Document(revision, msgspec.json.decode(value, type=dict[str, SharedOrder]))
     except msgspec.MsgspecError as error:
-        raise FormError(f"the orders of all instances: {error}") from None
+        raise FormError(f"the orders of all instances ({ORDERS}) cannot be read: {error}") from None

@@ -83,7 +83,7 @@ class Sharer:
     @property
     def trouble(self) -> tuple[str, ...]:
         """What is wrong, one line each."""
-        lines = [] if self._reachable else [f"peers: etcd does not answer, alone: {self._said}"]
+        lines = [] if self._reachable else [f"peers: alone, no other instance is heard: {self._said}"]
         waiting = sorted(self._engine.state.sharing.unshared)
         return (
             (*lines, f"peers: orders that the others do not have yet: {', '.join(waiting)}") if waiting else (*lines,)
@@ -241,7 +241,12 @@ class Sharer:
             if entry.value is None:
                 self._told.pop(name, None)
                 continue
-            told = read_sight(entry.value)
+            try:
+                told = read_sight(entry.value)
+            except FormError as error:  # of no use, and no harm to the others
+                self._told.pop(name, None)
+                _log.warning("peer_unreadable", key=entry.key, why=str(error))
+                continue
             if name == self._settings.name and told.process != self._process:
                 raise EtcdError(f"another instance is called {name}: {told.process}")
             if name not in self._settings.instances and name not in self._strangers:

@@ -22,24 +22,32 @@ from core.switching.table import build
 def on_document(state: State, document: Document, journal: Journal) -> State:
     """Carry out what is new in it."""
     state = replace(state, sharing=replace(state.sharing, document=document))
-    taken_out = ""
+    adopted_before, taken_out = state.sharing.adopted, ""
     for cluster, order in document.orders.items():
-        if cluster not in state.world.clusters or state.sharing.adopted.get(cluster) == order:
-            continue
-        mine = state.sharing.unshared.get(cluster)
-        if mine == order:
-            state = adopted(state, cluster, order, journal)
-        elif mine is None or mine.action not in TAKES_OUT or order.action in TAKES_OUT:
-            if mine and order.action in TAKES_OUT:
-                said = f"{order.who} at {order.by} has ordered {order.action} of {cluster} first"
-                state = _overrule(state, cluster, mine, said, journal)
-            taken_out = (
-                f"{order.action} of {cluster} by {order.who} at {order.by}" if order.action in TAKES_OUT else taken_out
-            )
-            state = _adopt(state, cluster, order, journal)
+        if cluster in state.world.clusters:
+            state = _meet(state, cluster, order, journal)
+            is_new = order != adopted_before.get(cluster) and order == state.sharing.adopted.get(cluster)
+            if is_new and order.action in TAKES_OUT and order.by != state.world.settings.peers.name:
+                taken_out = f"{order.action} of {cluster} by {_who(order)}"
     if taken_out:
         state = _take_back(state, taken_out, journal)
     return share_again(state, journal)
+
+
+def _meet(state: State, cluster: str, order: SharedOrder, journal: Journal) -> State:
+    """What stands in the document for a cluster meets what is known, and an order of ours that does not stand there yet."""
+    known, mine = state.sharing.adopted.get(cluster), state.sharing.unshared.get(cluster)
+    if mine == order:
+        return adopted(state, cluster, order, journal)
+    if known == order:
+        return state
+    new = mine if mine != known else None  # else it is one that everybody knew, and that etcd had lost
+    if new and new.action in TAKES_OUT and order.action not in TAKES_OUT:
+        return state
+    if new and order.action in TAKES_OUT:
+        said = f"{_who(order)} has ordered {order.action} of {cluster} first"
+        state = _overrule(state, cluster, new, said, journal)
+    return _adopt(state, cluster, order, journal)
 
 
 def _adopt(state: State, cluster: str, order: SharedOrder, journal: Journal) -> State:
@@ -64,7 +72,8 @@ def _adopt(state: State, cluster: str, order: SharedOrder, journal: Journal) -> 
 def _take_back(state: State, because: str, journal: Journal) -> State:
     """Ours, of those that are not shared yet, the newest first, that would leave a domain without a healthy cluster together with theirs."""
     for cluster, mine in reversed(list(state.sharing.unshared.items())):
-        if mine.action not in TAKES_OUT or mine.force or cluster not in state.overrides:
+        known = mine == state.sharing.adopted.get(cluster)
+        if mine.action not in TAKES_OUT or mine.force or known or cluster not in state.overrides:
             continue
         overrides = {name: override for name, override in state.overrides.items() if name != cluster}
         table = build(state.world, state.standings, overrides, state.table)

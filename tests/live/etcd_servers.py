@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import urllib.request
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -77,7 +77,19 @@ class Member:
     def keys(self, prefix: str = "/") -> list[str]:
         end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
         body = {"key": b64encode(prefix.encode()).decode(), "range_end": b64encode(end.encode()).decode()}
-        return [str(each["key"]) for each in self.ask("kv/range", body).get("kvs", ())]
+        return [b64decode(each["key"]).decode() for each in self.ask("kv/range", body).get("kvs", ())]
+
+    def has(self, key: str) -> bool:
+        with suppress(OSError):
+            return key in self.keys()
+        return False
+
+    def put(self, key: str, value: str) -> None:
+        self.ask("kv/put", {"key": b64encode(key.encode()).decode(), "value": b64encode(value.encode()).decode()})
+
+    def value(self, key: str) -> str:
+        [found] = self.ask("kv/range", {"key": b64encode(key.encode()).decode()})["kvs"]
+        return b64decode(found["value"]).decode()
 
     @property
     def leads(self) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
+
 from core.errors import CommandRefused
 from core.model import Action, Event, Order, OrderResult
 from core.snapshot import PeersView
@@ -43,8 +45,7 @@ addresses = ["192.0.2.1"]
 name = "b"
 addresses = ["192.0.2.2"]
 """
-CONFIRM = 'confirm = {{ kind = "tcp", target = "127.0.0.1:{port}", timeout = 0.3 }}'
-"""Asks for a connection: to a port where a wire is cut it is silence, to one that is closed definite evidence."""
+CONFIRM = 'confirm = {{ kind = "http", target = "127.0.0.1:{port}/healthz", timeout = 0.3 }}'
 
 
 class Instance(Program):
@@ -72,6 +73,13 @@ class Instance(Program):
         except CommandRefused as refusal:
             return str(refusal)
         raise AssertionError(f"was carried out: {done.said}")
+
+    def refused_at(self, action: Action, cluster: str, revision: int) -> str:
+        """Why an order is refused that was given by one who saw an older revision."""
+        order = Order(action, (cluster,), "somebody", expected=((cluster, revision),))
+        with pytest.raises(CommandRefused) as refusal:
+            self.ask(lambda client: client.order(order))
+        return str(refusal.value)
 
     def events(self, *names: str) -> list[Event]:
         found = self.ask(lambda client: client.events(limit=1000))

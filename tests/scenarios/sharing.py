@@ -63,6 +63,11 @@ def _take(run: Run, orders: Any) -> None:
     run.feed(replace(run.document))
 
 
+def _lost(run: Run, text: str) -> None:
+    run.document = Document(-1)
+    _take(run, {})
+
+
 def _unshared(run: Run, text: str) -> None:
     assert {*run.state.sharing.unshared} == {*text.split()}, run.state.sharing.unshared
 
@@ -72,6 +77,7 @@ WORDS = {
     "etcd": _etcd,
     "theirs": _theirs,
     "theirs-for": _theirs_for,
+    "lost": _lost,
     "write": _write,
     "unshared:": _unshared,
 }
