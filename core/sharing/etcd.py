@@ -139,7 +139,11 @@ class Member:
             text = await answer.read()
             if answer.status == 401 and headers:
                 raise PermissionError(f"{self.endpoint}: the token has run out")
-            told = json.loads(text.partition(b"\n")[0] or b"{}") if call == "lease/keepalive" else json.loads(text)
+            try:
+                told = json.loads(text.partition(b"\n")[0] if call == "lease/keepalive" else text)
+            except ValueError:
+                said = text.decode(errors="replace").strip()[:200]
+                raise EtcdError(f"{self.endpoint}: HTTP {answer.status} to {call}: {said}") from None
             if answer.status != 200:
                 raise EtcdError(f"{self.endpoint}: HTTP {answer.status}: {_said(told)}")
             return told
@@ -159,6 +163,7 @@ def tls(settings: Peers) -> ssl.SSLContext:
     """Whom we trust, and who we are. Raises ConfigError for a file that is no certificate or key."""
     try:
         context = ssl.create_default_context(cafile=settings.ca_file or None)
+        context.set_alpn_protocols(["http/1.1"])  # else etcd takes us for a client that speaks gRPC
         if settings.cert_file:
             context.load_cert_chain(settings.cert_file, settings.key_file)
     except (OSError, ssl.SSLError) as error:

@@ -94,7 +94,7 @@ class Member:
     @property
     def leads(self) -> bool:
         told = self.ask("maintenance/status", {})
-        return bool(told["leader"] == told["header"]["member_id"])
+        return bool(told.get("leader") == told["header"]["member_id"])
 
     def answers(self) -> bool:
         with suppress(OSError, ValueError):
@@ -103,14 +103,16 @@ class Member:
 
 
 @contextmanager
-def etcd(directory: Path, count: int = 1, more: Sequence[str] = ()) -> Iterator[list[Member]]:
+def etcd(
+    directory: Path, count: int = 1, more: Sequence[str] = (), *, kind: type[Member] = Member, scheme: str = "http"
+) -> Iterator[list[Member]]:
     """A cluster that answers."""
     ports = free_ports(2 * count)
     names = [f"e{number}" for number in range(count)]
     peers = dict(zip(names, ports[count:], strict=True))
     cluster = ",".join(f"{name}=http://127.0.0.1:{port}" for name, port in peers.items())
     members = [
-        Member(name, directory / name, port, peers[name], cluster, more)
+        kind(name, directory / name, port, peers[name], cluster, more, scheme)
         for name, port in zip(names, ports[:count], strict=True)
     ]
     with ExitStack() as stack:
