@@ -30,12 +30,13 @@ def main() -> None:
     for name in given.cases:
         with tempfile.TemporaryDirectory() as directory:
             rows += CASES[name](Path(directory))
-    sys.stdout.write("| what is broken | what happens | served by | answers | what it says |\n|---|---|---|---|---|\n")
-    last = ("", "")
-    for row in rows:
-        case, when = (row.case if row.case != last[0] else "", row.when if (row.case, row.when) != last else "")
-        last = (row.case, row.when)
-        sys.stdout.write(f"| {case} | {when} | {row.instance} | {row.served} | {row.told} |\n")
+    sys.stdout.write("| what is broken | what happens | tokyo answers | osaka answers |\n|---|---|---|---|\n")
+    last = ""
+    for case, when in dict.fromkeys((row.case, row.when) for row in rows):
+        answers = {row.instance: row for row in rows if (row.case, row.when) == (case, when)}
+        cells = [_cell(answers.get(name)) for name in ("tokyo", "osaka")]
+        sys.stdout.write(f"| {case if case != last else ''} | {when} | {' | '.join(cells)} |\n")
+        last = case
     with tempfile.TemporaryDirectory() as directory, etcd(Path(directory), 3) as members:
         places = [each.endpoint for each in members]
         configs = [config(Path(directory), name, places, names=("tokyo", "osaka")) for name in ("tokyo", "osaka")]
@@ -45,6 +46,12 @@ def main() -> None:
         f"\nan order at tokyo → osaka answers by it, 3 members on this machine, {len(took)} orders: median "
         f"{statistics.median(took):.0f} ms, slowest {max(took):.0f} ms\n"
     )
+
+
+def _cell(row: Row | None) -> str:
+    if row is None:
+        return ""
+    return f"{row.served} ({row.told})" if row.told else row.served
 
 
 def _measured(giver: Instance, other: Instance) -> float:

@@ -45,6 +45,7 @@ class Table:
     def waits(self, when: str, served: dict[Instance, set[str]]) -> None:
         for each, wanted in served.items():
             eventually(lambda each=each, wanted=wanted: each.addresses() == wanted)  # type: ignore[misc]
+            eventually(lambda each=each: not (each.peers.reachable and each.peers.unshared))  # type: ignore[misc]
             self.rows.append(Row(self.case, when, each.name, WORDS[frozenset(each.addresses())], _told(each)))
 
 
