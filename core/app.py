@@ -43,7 +43,7 @@ from core.restore import restore
 from core.saver import Saver
 from core.selfcheck import SelfCheck
 from core.service import Service
-from core.settings import Settings
+from core.settings import Peers, Settings
 from core.settings.load import load
 from core.sharing.session import Sharer
 from core.store import Store
@@ -59,7 +59,8 @@ STOP_DEADLINE = 1.2
 LEAVE_DEADLINE = 1.6
 """Seconds until the process ends all the same: a name server, a disk or a library that hangs keeps nobody from ending."""
 WATCH_EVERY = 0.5
-NEEDS_RESTART = ("dns.listen", "dns.workers", "dns.user", "store", "control.socket", "control.tcp", "log", "peers")
+_PEERS = tuple(f"peers.{key}" for key in Peers.model_fields if key not in ("silent_quorum", "alone"))
+NEEDS_RESTART = ("dns.listen", "dns.workers", "dns.user", "store", "control.socket", "control.tcp", "log", *_PEERS)
 
 
 def run(

@@ -39,6 +39,8 @@ BACKOFF, BACKOFF_LIMIT = 0.1, 2.0
 SHARE_WITHIN = 1.0
 """Seconds that the answer to an order waits until the others have it."""
 LOOK = 0.25
+PAUSE = 0.01
+"""Seconds between two writes of orders: whoever was not the first tries again."""
 _FAILED = (EtcdError, FormError, aiohttp.ClientError, TimeoutError, OSError, KeyError, ValueError)
 """How a member, or what stands there, can be in the way; what is no JSON of etcd's as well."""
 _log = structlog.get_logger()
@@ -205,7 +207,9 @@ class Sharer:
                     await self._watched.wait_for(partial(self._has_seen, revision))
                 told, beat_at = seen, loop.time() + self._settings.lease / BEATS
                 self._alive()
-            if not await self._write_orders(member):
+            if await self._write_orders(member):
+                await asyncio.sleep(PAUSE)
+            else:
                 version = await self._engine.news(version, max(0.0, min(2 * LOOK, beat_at - loop.time())))
 
     def _has_seen(self, revision: int) -> bool:

@@ -145,6 +145,7 @@ def hung(directory: Path) -> list[Row]:
             assert "do not have this yet" in order.said[-1]
             eventually(lambda: not tokyo.peers.reachable and not osaka.peers.reachable)
             table.waits("the lease is over", {tokyo: ONLY_B, osaka: BOTH})
+        eventually(lambda: tokyo.peers.reachable and osaka.peers.reachable)
         table.waits("it goes on", {tokyo: ONLY_B, osaka: ONLY_B})
         eventually(lambda: tokyo.peers.unshared == ())
     return table.rows
