@@ -104,6 +104,7 @@ async def _soak(config: Path, port: int, pointsman: Pointsman, options: argparse
     while time.time() < ends:
         await asyncio.sleep(1)
         _hold(books, asker)
+        _rest(books)
         await asyncio.gather(*(task for task in tasks if task.done()))  # a hand that failed fails the whole
         if pointsman.died:
             raise RuntimeError("pointsman ended by itself; see its log")
@@ -124,6 +125,15 @@ def _hold(books: Books, asker: Asker) -> None:
         while books.notes and books.notes[0][0] <= answer.came:
             books.notes.pop(0)[1]()
         books.judge.answer(answer)
+
+
+def _rest(books: Books) -> None:
+    """Where no cluster is known to be well, everything may be fail-open, and nothing can be judged: all were broken together, or
+    one after the other before the first was known again. Then the hands rest until one is."""
+    known = any(place.settled for place in books.judge.places.values())
+    if known is books.resting:
+        books.resting = not known
+        books.done["rest"] += not known
 
 
 async def _end(

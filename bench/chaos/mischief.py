@@ -41,6 +41,8 @@ class Books:
     notes: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
     over: bool = False
     """The hands end what they have begun and stop."""
+    resting: bool = False
+    """The hands make everything well and hold still, until something is known to be well again."""
     done: Counter[str] = field(default_factory=Counter)
     slow: dict[str, list[float]] = field(default_factory=dict)
 
@@ -66,10 +68,10 @@ class Breaker:
         while not self._books.over:
             await asyncio.sleep(0.1)
             async with self.calm:
-                now = time.time()
-                for place in [place for place, ends in self._ends.items() if ends <= now]:
+                now, resting = time.time(), self._books.resting
+                for place in [place for place, ends in self._ends.items() if ends <= now or resting]:
                     await self._mend(*place)
-                if self._dice.random() < 0.1 / pace:
+                if not resting and self._dice.random() < 0.1 / pace:
                     await self._something()
 
     async def rest(self) -> None:
@@ -170,7 +172,10 @@ class Operator:
         """``pace``: mean seconds from one order to the next."""
         while not self._books.over:
             await asyncio.sleep(self._dice.expovariate(1 / pace))
-            if self._dice.random() < 0.06:
+            if self._books.resting:
+                for cluster in list(self._standing):
+                    await self._give(Action.RESTORE, cluster)
+            elif self._dice.random() < 0.06:
                 await self._freeze()
             else:
                 await self._order()
@@ -262,6 +267,8 @@ class Killer:
         while not self._books.over:
             await asyncio.sleep(1 + self._dice.expovariate(1 / pace))
             acts = (self._kill, self._end, self._stall, self._reload)
+            if self._books.resting:
+                continue
             await self._dice.choices(acts, (50, 10, 30, 10))[0]()
 
     async def _kill(self) -> None:
