@@ -186,6 +186,7 @@ class Part:
                     lambda: not engine.state.world.clusters or engine.state.round_over,
                     version=service.version,
                     access=admitted,
+                    record=service.record,
                 )
                 await control.start()
                 recorder = Recorder(engine, service, store)

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -40,6 +40,7 @@ from core.model import (
     SourceId,
     SourceStatus,
 )
+from core.recording.tape import Tape
 from core.records import RecordTable
 from core.renewals import Renewals
 from core.saver import Saver
@@ -113,6 +114,7 @@ class Engine:
         self.recent: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self.version = 0
         self.last_event_id = last_event_id
+        self._tape: Tape | None = None
         self._publisher = publisher
         self._tell_hands = tell
         self._published = state.table
@@ -137,9 +139,13 @@ class Engine:
         if result.check.kind is Kind.CONFIRM:
             latency = self.latencies.setdefault(result.check.cluster, Latency())
             latency.note(self._clock.now(), result.took if isinstance(result, Evidence) else None)
-        self._result_at = self._clock.now()
+        self._result_at = now = self._clock.now()
+        if self._tape:
+            self._tape.result(result, now)
         if result.check.source not in self._heard:  # from its first result on silence counts
-            self._heard[result.check.source] = self._until(self._clock.now())
+            self._heard[result.check.source] = self._until(now)
+            if self._tape:
+                self._tape.heard(result.check.source)
         cluster = self.state.clusters.get(result.check.cluster)
         if cluster and isinstance(result, Evidence) and is_known(cluster, result):
             self._renewals.put(result, self._result_at)
@@ -151,6 +157,8 @@ class Engine:
         self._heard.pop(source, None)  # what is put in is the newest
         self._heard[source] = self._until(at)
         self.heard_at[source] = at
+        if self._tape:
+            self._tape.heard(source)
 
     def status(self, status: SourceStatus) -> None:
         self._take(status)
@@ -179,6 +187,8 @@ class Engine:
         reply = next(effect for effect in effects if isinstance(effect, Reply))
         if reply.refused:
             raise CommandRefused(reply.refused, reply.revision)
+        if self._tape:
+            self._tape.given(order, self._clock.now())
         published: asyncio.Future[asyncio.Future[None]] = asyncio.get_running_loop().create_future()
         self._add(Job(effects, durable=True, published=published))
         saved = await published
@@ -188,6 +198,17 @@ class Engine:
             reason = str(error) or f"the store has not answered for {ORDER_SAVE_DEADLINE:.0f} s"
             raise CommandRefused(f"carried out, but it will be lost at a restart: {reason}", reply.revision) from error
         return OrderResult(reply.said, self.state.table.serial, revisions)
+
+    @contextmanager
+    def recorded(self) -> Iterator[Tape]:
+        """A recording of what comes in from now on. Raises CommandRefused while there is another."""
+        if self._tape:
+            raise CommandRefused("a recording is under way already")
+        self._tape = Tape(self.state, self._heard, self._clock.now())
+        try:
+            yield self._tape
+        finally:
+            self._tape = None
 
     @property
     def waiting(self) -> int:
@@ -254,6 +275,8 @@ class Engine:
             now = self._clock.now()
             self._listened = self._until(now)
             self._ticked_at = now
+            if self._tape:
+                self._tape.tick(now, self._listened, self._heard)
             if renewed := self._renewals.due(now):
                 self._take(Renewal(renewed))
             self._take(Tick(Gaps(self._heard, self._listened)))
@@ -263,8 +286,11 @@ class Engine:
         return self._listened + min(now - self._ticked_at, 2 * TICK)
 
     def _take(self, given: Input) -> bool:
+        now = self._clock.now()
+        if self._tape:
+            self._tape.given(given, now)
         try:
-            self.state, effects = step(self.state, given, self._clock.now())
+            self.state, effects = step(self.state, given, now)
         except Exception as error:
             self._defect(type(given).__name__, error)
             return False
@@ -321,6 +347,8 @@ class Engine:
                 event = replace(effect.event, id=self.last_event_id)
                 events.append(event)
                 self.recent.append(event)
+                if self._tape:
+                    self._tape.event(event)
                 self._log(event)
         saves = [effect for effect in effects if isinstance(effect, Save)]
         return self.saver.put(saves, events, any(job.durable for job in jobs))

@@ -128,6 +128,13 @@ class Service:
             yield Update(await self.snapshot(), events)
             seen = await self._engine.news(self._engine.version if seen < 0 else seen, REFRESH)
 
+    async def record(self) -> AsyncIterator[bytes]:
+        """What comes into the engine from now on, some lines at a time. Raises CommandRefused while somebody else records."""
+        with self._engine.recorded() as tape:
+            yield tape.head(self.version, await self._store.load())
+            async for lines in tape.chunks():
+                yield lines
+
     async def look_at(self, clusters: frozenset[str] | None) -> None:
         """Nothing: the snapshot is there, whole, for whoever asks."""
 

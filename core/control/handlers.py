@@ -11,7 +11,7 @@ import socket as sockets
 import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, TypeVar
@@ -38,6 +38,7 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = structlog.get_logger()
 T = TypeVar("T", bound=msgspec.Struct)
+Record = Callable[[], AsyncIterator[bytes]]
 
 
 def answer(value: object, status: int = 200) -> web.Response:
@@ -62,8 +63,9 @@ class _Reader:
 class Handlers:
     """The operations of one server, by the names that the routes give them."""
 
-    def __init__(self, client: ControlClient, ready: Callable[[], bool], version: str) -> None:
+    def __init__(self, client: ControlClient, ready: Callable[[], bool], version: str, record: Record | None) -> None:
         self._client = client
+        self._tape = record
         self._ready = ready
         self._version = version
         self._streams: dict[web.WebSocketResponse, Caller] = {}
@@ -78,6 +80,7 @@ class Handlers:
             "events": self._history,
             "past": self._past,
             "stream": self._stream,
+            "record": self._record,
             **{action: partial(self._order_one, Action(action)) for action in ("drain", "erase", "restore")},
             **{action: partial(self._order_all, Action(action)) for action in ("freeze", "thaw")},
             "orders": self._orders,
@@ -153,37 +156,59 @@ class Handlers:
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         reader = _Reader(_query(request, StreamQuery).whole)
+        async with self._opened(request) as ws, asyncio.TaskGroup() as group:
+            sending = group.create_task(self._send(ws, self._updates(reader), request.transport))
+            async for message in ws:  # ends when either side closes
+                if message.type is not WSMsgType.TEXT:
+                    break
+                try:
+                    reader.whole = msgspec.json.decode(message.data, type=StreamQuery).whole
+                except msgspec.DecodeError as error:
+                    await ws.close(code=WSCloseCode.POLICY_VIOLATION, message=str(error).encode()[:120])
+                    break
+                if reader.newest is not None:
+                    with suppress(ConnectionError):
+                        await ws.send_frame(reader.text(Update(reader.newest)), WSMsgType.TEXT)
+            sending.cancel()
+        return ws
+
+    async def _record(self, request: web.Request) -> web.StreamResponse:
+        if self._tape is None:
+            raise web.HTTPServiceUnavailable(text="there is nothing to record here")
+        async with self._opened(request) as ws, asyncio.TaskGroup() as group:
+            sending = group.create_task(self._send(ws, self._tape(), request.transport))
+            await ws.receive()  # nothing is to be said: it is the end
+            sending.cancel()
+        return ws
+
+    @asynccontextmanager
+    async def _opened(self, request: web.Request) -> AsyncIterator[web.WebSocketResponse]:
         if len(self._streams) >= _STREAMS:
             raise web.HTTPServiceUnavailable(text=f"{_STREAMS} streams are open already")
         ws = web.WebSocketResponse(heartbeat=20.0, timeout=1.0, max_msg_size=1024, compress=False)
         self._streams[ws] = request[CALLER]
         try:
             await ws.prepare(request)
-            async with asyncio.TaskGroup() as group:
-                sending = group.create_task(self._send(ws, reader, request.transport))
-                async for message in ws:  # ends when either side closes
-                    if message.type is not WSMsgType.TEXT:
-                        break
-                    try:
-                        reader.whole = msgspec.json.decode(message.data, type=StreamQuery).whole
-                    except msgspec.DecodeError as error:
-                        await ws.close(code=WSCloseCode.POLICY_VIOLATION, message=str(error).encode()[:120])
-                        break
-                    if reader.newest is not None:
-                        with suppress(ConnectionError):
-                            await ws.send_frame(reader.text(Update(reader.newest)), WSMsgType.TEXT)
-                sending.cancel()
+            yield ws
         finally:
             del self._streams[ws]
-        return ws
 
-    async def _send(self, ws: web.WebSocketResponse, reader: _Reader, transport: asyncio.Transport | None) -> None:
-        """A reader that does not keep up is dropped: it starts anew with a whole snapshot, and nothing piles up here."""
-        updates: AsyncIterator[Update] = self._client.stream()
-        reason = "the engine ended the stream"
+    async def _updates(self, reader: _Reader) -> AsyncIterator[bytes]:
+        updates = self._client.stream()
         try:
             async for update in updates:
-                text = reader.text(update)
+                yield reader.text(update)
+        finally:
+            if (close := getattr(updates, "aclose", None)) is not None:  # generators have it, other iterators may not
+                await close()
+
+    async def _send(
+        self, ws: web.WebSocketResponse, texts: AsyncIterator[bytes], transport: asyncio.Transport | None
+    ) -> None:
+        """A reader that does not keep up is dropped: it starts anew, and nothing piles up here."""
+        reason = "the engine ended the stream"
+        try:
+            async for text in texts:
                 try:
                     async with asyncio.timeout(_SLOW):
                         await ws.send_frame(text, WSMsgType.TEXT)
@@ -197,7 +222,7 @@ class Handlers:
             _log.exception("control_stream_failed")
             reason = f"a defect of pointsman: {type(error).__name__}"
         finally:
-            if (close := getattr(updates, "aclose", None)) is not None:  # generators have it, other iterators may not
+            if (close := getattr(texts, "aclose", None)) is not None:
                 await close()
         await ws.close(code=WSCloseCode.INTERNAL_ERROR, message=reason.encode()[:120])
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from core.control.roles import FORCE, Role
-from core.control.routes import ROUTES, OrderBody, Refusal, Route
+from core.control.routes import ROUTES, STREAMS, OrderBody, Refusal, Route
 
 _REFERENCE = "#/components/schemas/{name}"
 
@@ -53,7 +53,7 @@ def _operation(route: Route, of_type: dict[str, Any]) -> dict[str, Any]:
     content = {media: {"schema": schema}}
     refusal = {"application/json": {"schema": of_type[repr(Refusal)]}}
     responses: dict[str, Any] = {
-        "101" if route.name == "stream" else "200": {"description": route.summary, "content": content}
+        "101" if route.path in STREAMS else "200": {"description": route.summary, "content": content}
     }
     for status in (*route.errors, *((401, 403) if route.role else ()), 429):
         refused = content if route.name == "readyz" else refusal

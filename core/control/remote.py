@@ -121,6 +121,17 @@ class RemoteClient:
             raise _other_version(error) from error
         raise NotRunning(reason)
 
+    async def record(self) -> AsyncIterator[str]:
+        """What comes into the engine from now on, as JSON lines, some at a time (:mod:`core.recording.lines`)."""
+        try:
+            async with self._session.ws_connect("/v1/record", max_msg_size=_LARGEST_MESSAGE) as ws:
+                while (message := await ws.receive(timeout=_QUIET)).type is aiohttp.WSMsgType.TEXT:
+                    yield message.data
+                reason = message.extra
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._not_running(error) from error
+        raise NotRunning(f"the recording ended: {reason or 'pointsman has closed the connection'}")
+
     async def close(self) -> None:
         if self._opened is not None:
             await self._opened.close()

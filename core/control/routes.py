@@ -141,6 +141,15 @@ ROUTES: tuple[Route, ...] = (
         query=StreamQuery,
         errors=(400,),
     ),
+    Route(
+        "record",
+        "GET",
+        "/v1/record",
+        "WebSocket: what comes into the engine, as JSON lines",
+        str,
+        errors=(400,),
+        role=Role.ADMIN,
+    ),
     _order("drain", "/v1/clusters/{name}/drain", "No new clients"),
     _order("erase", "/v1/clusters/{name}/erase", "Out at once"),
     _order("restore", "/v1/clusters/{name}/restore", "Back to automatic"),
@@ -156,3 +165,4 @@ ROUTES: tuple[Route, ...] = (
     Route("healthz", "GET", "/healthz", "The process answers", Said, role=None),
     Route("readyz", "GET", "/readyz", "Ready to be relied on", Ready, errors=(503,), role=None),
 )
+STREAMS = frozenset({"/v1/stream", "/v1/record"})

@@ -23,10 +23,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from core.control.access import Access
 from core.control.client import ControlClient
-from core.control.handlers import CALLER, Handler, Handlers, allow, answer
+from core.control.handlers import CALLER, Handler, Handlers, Record, allow, answer
 from core.control.listener import Listener, Pace, network
 from core.control.roles import Caller, Role
-from core.control.routes import ROUTES, Refusal
+from core.control.routes import ROUTES, STREAMS, Refusal
 from core.errors import CommandRefused, NotRunning, PointsmanError, StartError
 
 _LARGEST_BODY = 64 * 1024  # octets
@@ -40,7 +40,7 @@ _log = structlog.get_logger()
 
 class ControlServer:
     """Serves any control client. ``ready`` tells whether the process can be relied on (``/readyz``); ``access`` is the way in
-    over TCP, if there is to be one."""
+    over TCP, if there is to be one; ``record`` gives what comes into the engine, for those who record it."""
 
     def __init__(
         self,
@@ -50,12 +50,13 @@ class ControlServer:
         *,
         version: str = "",
         access: Access | None = None,
+        record: Record | None = None,
     ) -> None:
         self._socket = socket
         self._inode = 0
         self._access = access
         self._pace = Pace()
-        self._handlers = Handlers(client, ready, version)
+        self._handlers = Handlers(client, ready, version, record)
         app = web.Application(middlewares=[self._guard], client_max_size=_LARGEST_BODY)
         handlers = self._handlers.by_name()
         self._roles = {
@@ -129,7 +130,7 @@ class ControlServer:
             try:
                 request[CALLER] = self._caller(request)
                 response: Awaitable[web.StreamResponse] = handler(request)
-                if request.path == "/v1/stream":
+                if request.path in STREAMS:
                     return await response
                 async with asyncio.timeout(_DEADLINE):
                     return await response
