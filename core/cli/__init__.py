@@ -16,7 +16,7 @@ from io import TextIOWrapper
 import typer
 from typer.main import get_command
 
-from core.cli import dnssec, endpoints, internal_dns, node, orders, process, provider, recording, show
+from core.cli import dnssec, endpoints, internal_dns, node, orders, process, provider, recording, show, support
 from core.cli.output import close_stdout
 from core.errors import ConfigError, PointsmanError
 from core.text import printable
@@ -28,7 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback(invoke_without_command=True)(process.start)
-for part in (process, show, orders, recording, endpoints, dnssec, node, internal_dns, provider):
+for part in (process, show, orders, recording, endpoints, dnssec, node, internal_dns, provider, support):
     part.register(app)
 
 

@@ -38,7 +38,9 @@ def register(app: typer.Typer) -> None:
 def record(
     file: _File,
     for_: Annotated[str, typer.Option("--for", help="Ends after this time: 30m, 2h.", metavar="TIME")] = "",
-    size: Annotated[float, typer.Option("--max-size", min=0.01, help="MiB of lines, before they are compressed.")] = 1024,
+    size: Annotated[
+        float, typer.Option("--max-size", min=0.01, help="MiB of lines, before they are compressed.")
+    ] = 1024,
     rotate: Annotated[bool, typer.Option("--rotate", help="Then FILE becomes FILE.1, and a new one begins.")] = False,
     socket: Socket = None,
 ) -> None:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from core.lab.client import LabClient
 from core.lab.demo import running
+from core.model import Event
+from core.recording.compare import Decision, decisions
+from core.recording.lines import Head, read
+from core.recording.replay import Replay
+from core.settings.load import load
+from core.world import build
 from tests.live.app_program import Program, environment, eventually, pointsman, program
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +56,27 @@ def outage(it: Program) -> None:
     eventually(lambda: it.cluster("osaka").state == "ok", within=40)
 
 
-def replayed(it: Program, file: Path, **env: str) -> dict[str, dict[str, Any]]:
+def replayed(it: Program, file: Path, **env: str) -> dict[str, Decision]:
     """The decisions on osaka under one name, by their names."""
-    done = pointsman(it.directory, "replay", str(file), "--json", "--config", str(it.directory / "config.toml"), **env)
-    assert done.code == 0, done.err
-    found = [each for each in json.loads(done.out)["decisions"] if each["app"] == "svc1.net."]
-    assert {each["cluster"] for each in found} == {"osaka"}
-    assert len(found) == len({each["name"] for each in found}), found
-    return {each["name"]: each for each in found}
+    octets = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    lines = read(str(file), octets.splitlines(keepends=True))
+    head = next(lines)
+    assert isinstance(head, Head)
+    replay = Replay(str(file), build(load(it.directory / "config.toml", environ=env)), head).run(lines)
+    found = [decision for decision in decisions(replay.then, replay.now) if decision.event.app == "svc1.net."]
+    assert {decision.event.cluster for decision in found} == {"osaka"}
+    assert len(found) == len({decision.event.name for decision in found}), found
+    return {str(decision.event.name): decision for decision in found}
+
+
+def evidence(event: Event | None) -> str:
+    assert event
+    return event.evidence
+
+
+def decided(event: Event | None) -> float:
+    assert event
+    return event.at
 
 
 def test_an_outage_is_replayed_with_its_own_and_with_other_thresholds(demo: Program, tmp_path: Path) -> None:
@@ -76,21 +93,18 @@ def test_an_outage_is_replayed_with_its_own_and_with_other_thresholds(demo: Prog
 
     same = replayed(demo, file)
     assert same.keys() == {"address_erased", "address_restored"}
-    assert all(each["then"] and each["now"] for each in same.values()), same
-    assert same["address_erased"]["now"]["evidence"] == same["address_erased"]["then"]["evidence"]
+    assert all(each.then and each.now for each in same.values()), same
+    assert evidence(same["address_erased"].now) == evidence(same["address_erased"].then)
 
     slower = replayed(demo, file, POINTSMAN_RECOVERY__HOLD="5")
-    assert slower["address_erased"]["now"] == same["address_erased"]["now"]
-    assert slower["address_restored"]["now"]["at"] > same["address_restored"]["now"]["at"] + 1.5
+    assert slower["address_erased"].now == same["address_erased"].now
+    assert decided(slower["address_restored"].now) > decided(same["address_restored"].now) + 1.5
     never = replayed(demo, file, POINTSMAN_DETECTION__FALL="1000")
-    assert {each["said"] for each in never.values()} == {"not at all"}
+    assert {each.said for each in never.values()} == {"not at all"}
 
     shown = pointsman(demo.directory, "replay", str(file), "--config", str(demo.directory / "config.toml"))
-    assert [line.split()[:3] for line in shown.out.splitlines() if line.startswith("osaka ")][0] == [
-        "osaka",
-        "svc1.net.",
-        "address_erased",
-    ]
+    first = next(line for line in shown.out.splitlines() if line.startswith("osaka "))
+    assert first.split()[:3] == ["osaka", "svc1.net.", "address_erased"]
 
 
 def test_what_a_killed_recorder_has_written_can_be_replayed(demo: Program, tmp_path: Path) -> None:
