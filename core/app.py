@@ -47,6 +47,7 @@ from core.settings import Peers, Settings
 from core.settings.load import load
 from core.sharing.session import Sharer
 from core.store import Store
+from core.watchdog import Watchdog
 from core.world import build
 from dnsserver.server import REFRESH_EVERY, DnsServer
 from dnsserver.server import read as read_zone_files
@@ -59,6 +60,7 @@ STOP_DEADLINE = 1.2
 LEAVE_DEADLINE = 1.6
 """Seconds until the process ends all the same: a name server, a disk or a library that hangs keeps nobody from ending."""
 WATCH_EVERY = 0.5
+_MEMORY = "raise its limit (MemoryMax= or LimitAS= of the unit), or lower dns.limits.cache_entries; what was acknowledged is saved"
 _PEERS = tuple(f"peers.{key}" for key in Peers.model_fields if key not in ("silent_quorum", "alone"))
 NEEDS_RESTART = ("dns.listen", "dns.workers", "dns.user", "store", "control.socket", "control.tcp", "log", *_PEERS)
 
@@ -129,6 +131,8 @@ class Part:
                 sys.stdout.flush()
             await self._stop.wait()
             notify("STOPPING=1")
+        if isinstance(self._failure, MemoryError):
+            raise StartError(f"ended, as there was no memory left: {_MEMORY}") from self._failure
         if self._failure:
             raise StartError(f"ended by a defect: {self._failure!r}") from self._failure
         return 0
@@ -137,8 +141,12 @@ class Part:
         """End; call on the loop of :meth:`serve`."""
         if not self._stop.is_set():
             self._stop.set()
-            self._ends_at = asyncio.get_running_loop().time() + STOP_DEADLINE
-            self._leave.start()
+            loop = asyncio.get_running_loop()
+            self._ends_at = loop.time() + STOP_DEADLINE
+            try:
+                self._leave.start()
+            except RuntimeError:  # no memory for a thread: the loop itself has to do, as far as it turns
+                loop.call_later(LEAVE_DEADLINE, self._leave_behind)
 
     def hang_up(self) -> None:
         """Read the settings again; call on the loop of :meth:`serve`."""
@@ -150,7 +158,8 @@ class Part:
         settings = self.settings
         loop = asyncio.get_running_loop()
         admitted = access.read(settings.control)
-        store = await Store.open(Path(settings.store.directory), settings.store.keep_events)
+        where, kept = Path(settings.store.directory), settings.store.keep_events
+        store = await Store.open(where, kept, salvaging=settings.store.damaged == "salvage")
         try:
             state = restore(build(settings), await store.load(), clock.now())
             dns = DnsServer(
@@ -190,7 +199,10 @@ class Part:
                 )
                 await control.start()
                 recorder = Recorder(engine, service, store)
+                if store.salvaged:
+                    engine.tell(Event(EventName.STORE_DEGRADED, clock.now(), cause=store.salvaged))
                 work = (
+                    Watchdog(dns.addresses[0]).beat(),
                     engine.run(),
                     probes.run(),
                     control.keep(),

@@ -17,9 +17,9 @@ def notify(state: str) -> None:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        try:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
             channel.connect(address)
             channel.sendall(state.encode())
-        except OSError as error:  # the service goes on: DNS answers are worth more than being known to be ready
-            _log.warning("not_notified", state=state, socket=os.environ["NOTIFY_SOCKET"], reason=str(error))
+    except OSError as error:  # the service goes on: DNS answers are worth more than being known to be ready
+        _log.warning("not_notified", state=state, socket=os.environ["NOTIFY_SOCKET"], reason=str(error))

@@ -26,6 +26,7 @@ import msgspec
 
 from core.errors import PointsmanError, StartError
 from core.model import Event
+from core.salvage import salvage
 
 # Entry i leads from schema version i to i + 1. Never edit one that was released; append.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -75,6 +76,7 @@ class Store:
         self._writer = writer
         self._reader = reader
         self._keep_events = keep_events
+        self.salvaged = ""
         self._inode = (directory / "state.db").stat().st_ino
         self._turn = asyncio.Lock()
         self._unfinished = False
@@ -84,8 +86,9 @@ class Store:
         self._checkpoints = asyncio.create_task(self._checkpoint(), name="store checkpoints")
 
     @classmethod
-    async def open(cls, directory: Path, keep_events: int) -> Store:
+    async def open(cls, directory: Path, keep_events: int, *, salvaging: bool = False) -> Store:
         """Open or create the store in ``directory`` (made with mode 0700); at least the newest ``keep_events`` stay.
+        ``salvaging``: a damaged one is replaced by what can be read of it, and ``salvaged`` says so.
 
         Raises :class:`StartError` with one line: not writable, disk full, damaged, in use, or of a newer pointsman.
         """
@@ -93,14 +96,17 @@ class Store:
             try:
                 lock = _take(directory)
                 undo.callback(os.close, lock)
+                salvaged = await asyncio.to_thread(salvage, directory, MIGRATIONS) if salvaging else ""
                 writer = await undo.enter_async_context(_connection(directory))
-                await _prepare(writer)
+                await _prepare(writer, directory)
                 reader = await undo.enter_async_context(_connection(directory))
                 await reader.execute("PRAGMA query_only = ON")
             except (OSError, sqlite3.Error) as error:
                 raise StartError(f"state directory {directory}: {_reason(error, directory)}") from error
             undo.pop_all()
-        return cls(directory, lock, writer, reader, keep_events)
+        store = cls(directory, lock, writer, reader, keep_events)
+        store.salvaged = salvaged
+        return store
 
     async def load(self) -> dict[str, bytes]:
         """Every key with its value."""
@@ -272,8 +278,8 @@ def _connection(directory: Path) -> aiosqlite.Connection:
     return connection
 
 
-async def _prepare(writer: aiosqlite.Connection) -> None:
-    """WAL, no commit that stops to copy it, an undamaged file, and the schema of this version."""
+async def _prepare(writer: aiosqlite.Connection, directory: Path) -> None:
+    """WAL, no commit that stops to copy it, an undamaged file, and the schema of this version; of an older one a copy stays."""
     await writer.execute_fetchall("PRAGMA journal_mode = WAL")
     await writer.execute("PRAGMA synchronous = NORMAL")
     await writer.execute("PRAGMA wal_autocheckpoint = 0")
@@ -283,6 +289,8 @@ async def _prepare(writer: aiosqlite.Connection) -> None:
     [(version,)] = await writer.execute_fetchall("PRAGMA user_version")
     if version > len(MIGRATIONS):
         raise sqlite3.NotSupportedError(version)
+    if 0 < version < len(MIGRATIONS):
+        await _keep_copy(writer, directory / f"state.db.schema-{version}")
     await writer.execute("BEGIN IMMEDIATE")
     for migration in MIGRATIONS[version:]:
         for statement in migration:
@@ -290,6 +298,25 @@ async def _prepare(writer: aiosqlite.Connection) -> None:
     # Written even where nothing changed: a disk that takes no more is found here and not at the first failure.
     await writer.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
     await writer.commit()
+
+
+async def _keep_copy(writer: aiosqlite.Connection, copy: Path) -> None:
+    """The store as the older pointsman left it: put in the place of state.db, that one can be started again."""
+    part = copy.with_name(f"{copy.name}.part")  # a kill leaves a part and never half a copy
+    part.unlink(missing_ok=True)
+    await writer.execute("VACUUM INTO ?", (str(part),))
+    part.chmod(0o600)
+    await asyncio.to_thread(_sync, part)
+    part.replace(copy)
+    await asyncio.to_thread(_sync, copy.parent)
+
+
+def _sync(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _reason(error: OSError | sqlite3.Error, directory: Path) -> str:
@@ -303,11 +330,20 @@ def _reason(error: OSError | sqlite3.Error, directory: Path) -> str:
     if isinstance(error, sqlite3.NotSupportedError):
         return (
             f"written by a newer pointsman (schema {error}, this one knows {len(MIGRATIONS)}); start that one,"
-            " or choose another store.directory"
+            f" put {_copies(directory) or 'a copy from before the upgrade'} in its place, or choose another store.directory"
         )
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return f"state.db is damaged ({error}); restore a copy, or move it away to start without overrides and history"
+        return (
+            f"state.db is damaged ({error}); restore a copy, start once with POINTSMAN_STORE__DAMAGED=salvage to go on with"
+            " what can be read of it, or move it away to start without overrides and history"
+        )
     return f"{error}"
+
+
+def _copies(directory: Path) -> str:
+    """The newest copy that this version can read."""
+    copies = [f"state.db.schema-{number}" for number in range(len(MIGRATIONS), 0, -1)]
+    return next((name for name in copies if (directory / name).exists()), "")
 
 
 def _free(directory: Path) -> int:

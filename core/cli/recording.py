@@ -17,11 +17,11 @@ import typer
 from core.cli.output import Json, Socket, ask, say, say_json, table
 from core.cli.process import Config, loaded
 from core.cli.render import lasting
-from core.control.client import ControlClient
 from core.errors import PointsmanError
 from core.text import utc
 
 if TYPE_CHECKING:
+    from core.control.remote import RemoteClient
     from core.recording.compare import Decision
     from core.recording.replay import Replayed
 
@@ -47,8 +47,7 @@ def record(
     """Write what comes into the engine to a new file, until interrupted, the time is over, or it is full."""
     within = _within(for_)
 
-    async def recording(client: ControlClient) -> None:
-        lines = getattr(client, "record")  # noqa: B009  # of the socket form alone
+    async def recording(client: RemoteClient) -> None:
         task = asyncio.current_task()
         assert task
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -58,7 +57,7 @@ def record(
                 while True:
                     with _new(file, rotate) as out:
                         written = 0
-                        async for text in lines():
+                        async for text in client.record():
                             written += out.write(text.encode())
                             out.flush()  # a kill loses half a second
                             if written >= size * _MIB:

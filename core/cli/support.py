@@ -13,10 +13,10 @@ import typer
 from core.cli.find import settings_file
 from core.cli.output import Socket, ask, say
 from core.cli.process import Config
-from core.control.client import ControlClient
 from core.errors import ConfigError, PointsmanError
 
 if TYPE_CHECKING:
+    from core.control.remote import RemoteClient
     from core.model import Event
     from core.snapshot import Snapshot
 
@@ -52,7 +52,7 @@ def support_bundle(
     except ConfigError:
         settings = Settings()  # told in problems.txt
     if path and socket is None and "POINTSMAN_SOCKET" not in os.environ:
-        socket = settings.control_socket
+        socket = str(settings.control_socket)
     directory = Path(settings.store.directory).expanduser()
     live = True
     try:
@@ -74,8 +74,7 @@ def support_bundle(
     )
 
 
-async def _told(client: ControlClient) -> tuple[Snapshot, list[Event], str]:
+async def _told(client: RemoteClient) -> tuple[Snapshot, list[Event], str]:
     from core.support.gather import EVENTS  # noqa: PLC0415  # as above
 
-    metrics = getattr(client, "metrics")  # noqa: B009  # of the socket form alone
-    return await client.snapshot(), await client.events(limit=EVENTS), await metrics()
+    return await client.snapshot(), await client.events(limit=EVENTS), await client.metrics()

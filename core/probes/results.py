@@ -1,6 +1,6 @@
 """From what a command left to results: judgements become evidence or silence (spec S25).
 
-Used by the watch and by polling. Pure.
+Used by the watch and by polling. Pure, but that a reader which raises is told in the log.
 """
 
 from __future__ import annotations
@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from core.model import CheckId, Evidence, Result, Silence, Verdict
 from core.probes.check import Check, Judgement, Output
 from core.probes.kinds.text import printable
 
+_log = structlog.get_logger()
 _SUDO_REFUSES = (
     "sudo: a password is required",
     "sudo: a terminal is required",
@@ -39,7 +42,12 @@ class Judge:
         if refusal := _refusal(output, self.check.command):
             return self.silent(refusal, at, took)
         if output is not self._output:
-            self._output, self._judgements = output, self.check.judge(output)
+            try:
+                judgements = self.check.judge(output)
+            except Exception as error:  # a defect in one reader must not end the watch of all the others (spec S36)
+                _log.exception("check_not_read", check=str(self.check.id))
+                return self.silent(f"a defect in reading its output, see the log: {type(error).__name__}", at, took)
+            self._output, self._judgements = output, judgements
         return [
             Silence(j.check, j.said, at, took)
             if j.verdict is Verdict.UNKNOWN

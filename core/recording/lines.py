@@ -49,7 +49,8 @@ class Asked(_Line, tag="check"):
 
 
 class Told(_Line, tag="result"):
-    """A result of check number ``check``. ``healthy`` None: silence, whose reason is ``said``; ``same``: as the last one of it."""
+    """A result of check number ``check``. ``healthy`` None: silence, whose reason is ``said``; ``same``: as the last one of it;
+    ``twice`` as in :class:`core.model.Silence`."""
 
     now: float
     check: int
@@ -60,6 +61,7 @@ class Told(_Line, tag="result"):
     noticed_at: float | None = None
     pods: tuple[PodReport, ...] = ()
     same: bool = False
+    twice: bool = False
 
 
 class Ticked(_Line, tag="tick"):

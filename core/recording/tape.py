@@ -68,9 +68,9 @@ class Tape:
             told = Told(self._since(now), number, at, took, result.healthy, result.said, noticed, result.pods)
         else:
             what = (None, result.reason, ())
-            told = Told(self._since(now), number, at, took, said=result.reason)
+            told = Told(self._since(now), number, at, took, said=result.reason, twice=result.twice)
         if self._last.get(result.check) == what:
-            told = Told(told.now, number, at, took, noticed_at=told.noticed_at, same=True)
+            told = Told(told.now, number, at, took, noticed_at=told.noticed_at, same=True, twice=told.twice)
         self._last[result.check] = what
         self._put(told)
 

@@ -30,9 +30,9 @@ def absolute(model: _Model, base: Callable[[Loc], Path], loc: Loc = ()) -> _Mode
             changed[name] = tuple(absolute(each, base, (*here, index)) for index, each in enumerate(value))
         elif any(isinstance(mark, PathRole) for mark in field.metadata):
             if isinstance(value, tuple):
-                changed[name] = tuple(_absolute(each, base((*here, index))) for index, each in enumerate(value))
+                changed[name] = tuple(absolute_path(each, base((*here, index))) for index, each in enumerate(value))
             else:
-                changed[name] = _absolute(value, base(here))
+                changed[name] = absolute_path(value, base(here))
     return model.model_copy(update=changed)
 
 
@@ -93,7 +93,7 @@ def _paths(model: BaseModel, loc: Loc = ()) -> Iterator[tuple[Loc, str, PathRole
                 yield at, each, role
 
 
-def _absolute(path: str, base: Path) -> str:
+def absolute_path(path: str, base: Path) -> str:
     """``credential:NAME`` is what systemd put there under that name. Where there are no credentials that stays as it is, and
     so does ``~nobody``, a home that is not there: the look at the file will tell."""
     if not path:

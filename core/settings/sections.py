@@ -247,6 +247,10 @@ class Store(Section):
         "~/.local/state/pointsman", description="where state lives, relative to this file; created with mode 0700"
     )
     keep_events: int = Field(100000, ge=1000, description="events that are kept")
+    damaged: Literal["refuse", "salvage"] = Field(
+        "refuse",
+        description="what a start makes of a damaged state.db: refuse; salvage: go on with what can be read of it",
+    )
 
 
 class Control(Section):

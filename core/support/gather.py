@@ -27,6 +27,7 @@ from core.cli import render
 from core.errors import PointsmanError
 from core.model import Event
 from core.settings import Settings
+from core.settings.files import absolute_path
 from core.settings.load import problems
 from core.snapshot import Snapshot
 from core.store import MIGRATIONS
@@ -79,7 +80,7 @@ def settings(bundle: Bundle, path: Path | None) -> None:
     base = path.absolute().parent if path else Path.cwd()
     for file in dict.fromkeys(bundle.masker.files):
         try:
-            bundle.masker.learn((base / Path(file).expanduser()).read_text(errors="replace"))
+            bundle.masker.learn(Path(absolute_path(file, base)).read_text(errors="replace"))
         except OSError as error:
             bundle.missing.append(f"{file}: not read to be masked: {error.strerror}")
     bundle.add("problems.txt", lambda: "".join(f"{problem}\n" for problem in problems(path)))

@@ -22,6 +22,7 @@ from core.settings.sections import Commands
 MASK = "***"
 SHORTEST = 6
 """Characters of a secret that is looked for in texts: a shorter one would take common words out."""
+_TOKEN = 16
 _PROGRAMS = {
     (CustomCheck, "command"),
     (CustomCheck, "events"),
@@ -47,7 +48,9 @@ class Masker:
     def learn(self, text: str) -> None:
         """A text that holds secrets: its lines, the password of a URL, the parts of a key."""
         for line in map(str.strip, text.splitlines()):
-            self._keep(line)
+            if line.startswith("#"):
+                continue
+            self._keep(line, *(word for word in line.split()[-1:] if len(word) >= _TOKEN or not word.isalpha()))
             for found in _USER_INFO.findall(line):
                 self._keep(found, found.partition(":")[2])
             if line.count(":") == 2 and "/" not in line.partition(":")[0]:  # algorithm:name:base64
@@ -101,7 +104,7 @@ class Masker:
             self._keep(found, found.partition(":")[2])
         shown = _USER_INFO.sub(MASK, value)
         if key == "url":
-            self._keep(*_PATH.findall(value), value)
+            self._keep(*(path[1:] for path in _PATH.findall(value)))
             shown = _PATH.sub(f"/{MASK}", shown)
         elif key == "target":
             self._keep(*(query[1:] for query in _QUERY.findall(value)))

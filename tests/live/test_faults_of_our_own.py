@@ -5,8 +5,10 @@ from __future__ import annotations
 import resource
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
+import dns.exception
 import pytest
 
 from core.errors import NotRunning
@@ -57,6 +59,30 @@ def _reached(running: Program) -> bool:
     except NotRunning:
         return False
     return True
+
+
+def test_without_memory_it_answers_or_ends_with_a_word_and_nothing_is_lost(tmp_path: Path) -> None:
+    """No octet more of address space than it has; a cgroup's limit is another kill -9 (test_kill)."""
+    with program(written(tmp_path)) as running:
+        pid = running.process.pid
+        running.order(Action.DRAIN, "a", why="kept")
+        fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        resource.prlimit(pid, resource.RLIMIT_AS, (int(fields["VmSize"].split()[0]) * 1024, resource.RLIM_INFINITY))
+        with suppress(dns.exception.DNSException, OSError):
+            for number in range(3000):
+                if running.process.poll() is not None:
+                    break
+                running.answer(f"n{number}.svc1.net.")
+        if running.process.poll() is None:
+            with suppress(AssertionError):  # it may be about to end
+                eventually(lambda: running.process.poll() is not None, within=5)
+        if running.process.poll() is None:
+            _answered(running, 50)
+        else:
+            assert running.process.returncode == 1
+            assert "pointsman: ended, as there was no memory left: raise its limit" in running.said()
+    with program(tmp_path / "config.toml") as again:
+        assert again.addresses() == {B}
 
 
 def test_while_the_engine_stalls_dns_goes_on(tmp_path: Path) -> None:

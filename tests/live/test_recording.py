@@ -39,7 +39,7 @@ def recording(it: Program, file: Path, *words: str) -> Iterator[subprocess.Popen
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(it.directory)
     )
     try:
-        eventually(lambda: process.poll() is not None or (file.exists() and file.stat().st_size > 0))
+        eventually(lambda: process.poll() is not None or (file.exists() and file.stat().st_size > 0), within=60)
         assert process.poll() is None, process.communicate()
         yield process
     finally:
@@ -135,6 +135,7 @@ def test_a_recording_is_bounded_and_holds_no_settings(demo: Program, tmp_path: P
     assert "redis://" not in text
     assert "client_key" not in text
     with recording(demo, file, "--rotate", "--max-size", "0.1"):
+        eventually((tmp_path / "tape.gz.1").exists, within=60)
         assert gzip.decompress((tmp_path / "tape.gz.1").read_bytes()).decode() == text
 
 
