@@ -14,6 +14,7 @@ import msgspec
 
 from core.errors import PointsmanError
 from core.model import CheckId, Event, Order, PodReport, SourceId, SourceStatus
+from core.shared import Document, Peers
 from core.state import RouterTold
 from core.world import World
 
@@ -74,12 +75,15 @@ class Ticked(_Line, tag="tick"):
 
 
 class Given(_Line, tag="given"):
-    """An order that was carried out, how a source is watched, what a router confirmed; none of them: the settings were read again."""
+    """An order that was carried out, how a source is watched, what a router confirmed or other instances told; nothing of it: the
+    settings were read again."""
 
     now: float
     order: Order | None = None
     status: SourceStatus | None = None
     router: RouterTold | None = None
+    peers: Peers | None = None
+    document: Document | None = None
 
 
 class Happened(_Line, tag="event"):

@@ -8,7 +8,7 @@ router that was closed then does not answer in the replay either, and one that i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from core.detection.internal import is_known
 from core.engine import RENEW_EVERY
@@ -132,7 +132,7 @@ class Replay:
         self._feed(Tick(Gaps(self._heard, self._listened)))
 
     def _given(self, line: Given) -> None:
-        if given := line.status or line.router:
+        if given := line.status or line.router or line.peers or line.document:
             self._feed(given)
         elif line.order:
             self._order(line.order)
@@ -144,7 +144,7 @@ class Replay:
 
     def _order(self, order: Order) -> None:
         """As it was given, whatever the clusters' revisions are here."""
-        reply = self._feed(Order(order.action, order.clusters, order.who, order.why, order.until, force=True))
+        reply = self._feed(replace(order, expected=()))
         if reply and reply.refused and order.action is not Action.RESTORE:
             self._note(f"{order.action} {' '.join(order.clusters)} is refused here: {reply.refused}")
 

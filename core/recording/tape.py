@@ -13,6 +13,7 @@ import msgspec
 
 from core.model import CheckId, Event, Evidence, Order, Result, SourceId, SourceStatus
 from core.recording.lines import FORMAT, Asked, Given, Happened, Head, Line, Named, Ticked, Told, asked, encode
+from core.shared import Document, Peers
 from core.state import Reload, RouterTold, State
 from core.step import Input
 
@@ -39,6 +40,10 @@ class Tape:
         for cluster in state.clusters.values():
             for status in cluster.status.values():
                 self.given(status, now)
+        if state.sharing.peers:
+            self.given(state.sharing.peers, now)
+        if state.sharing.document:
+            self.given(state.sharing.document, now)
 
     def head(self, version: str, saved: Mapping[str, bytes]) -> bytes:
         """The first line. ``saved`` is the store's content; keys of orders stay out."""
@@ -101,6 +106,10 @@ class Tape:
                 self._put(Given(self._since(now), status=given))
             case RouterTold():
                 self._put(Given(self._since(now), router=given))
+            case Peers():
+                self._put(Given(self._since(now), peers=given))
+            case Document():
+                self._put(Given(self._since(now), document=given))
             case Reload():
                 self._put(Given(self._since(now)))
 

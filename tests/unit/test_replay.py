@@ -15,6 +15,7 @@ from core.recording.lines import Head, LineError, read
 from core.recording.replay import Replay, Replayed
 from core.recording.tape import Tape
 from core.settings import Settings
+from core.shared import Document, Peers
 from core.state import RouterTold, Tick
 from core.step import Input
 from core.world import build
@@ -50,7 +51,7 @@ class Recorded(Run):
                     self.tape.result(given, self.now)
                 case Tick():
                     self._tick(self.heard)
-                case SourceStatus() | RouterTold():
+                case SourceStatus() | RouterTold() | Peers() | Document():
                     self.tape.given(given, self.now)
         self.depth += 1
         told = len(self.history)
