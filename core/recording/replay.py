@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from core.detection.internal import is_known
-from core.engine import RENEW_EVERY
 from core.model import Action, CheckId, Event, EventName, Evidence, Order, PodReport, Result, Silence, SourceId
 from core.recording.lines import Asked, Given, Happened, Head, Line, LineError, Named, Ticked, Told, asked
 from core.records import RecordTable
+from core.renewals import Renewals
 from core.restore import restore
 from core.state import CleanAnswer, Emit, Gaps, Publish, Published, Reload, Renewal, Reply, Tick
 from core.step import Input, step
@@ -52,8 +52,7 @@ class Replay:
         self._last: dict[int, _Said] = {}
         self._heard: dict[SourceId, float] = {}
         self._listened = 0.0
-        self._known: dict[CheckId, Evidence] = {}
-        self._known_at = head.at
+        self._renewals = Renewals()
         self.found = Replayed(head.at, head.at)
         self._compare(head.asked)
 
@@ -113,9 +112,9 @@ class Replay:
             self._heard[result.check.source] = self._listened
         cluster = self._state.clusters.get(result.check.cluster)
         if cluster and isinstance(result, Evidence) and is_known(cluster, result):
-            self._known[result.check] = result
+            self._renewals.put(result, self._now)
         else:
-            self._known.pop(result.check, None)
+            self._renewals.drop(result.check)
             self._feed(result)
 
     def _tick(self, line: Ticked) -> None:
@@ -126,9 +125,8 @@ class Replay:
             source = self._sources[number]
             self._heard.pop(source, None)
             self._heard[source] = self._listened - age / _AGE
-        if self._known and self._now - self._known_at >= RENEW_EVERY:
-            renewal, self._known, self._known_at = Renewal(tuple(self._known.values())), {}, self._now
-            self._feed(renewal)
+        if renewed := self._renewals.due(self._now):
+            self._feed(Renewal(renewed))
         self._feed(Tick(Gaps(self._heard, self._listened)))
 
     def _given(self, line: Given) -> None:
