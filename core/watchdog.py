@@ -2,7 +2,7 @@
 
 The service manager is told only while both do: the engine's loop has turned lately, and DNS has answered a question asked from
 outside. So one that stands still for :envvar:`WATCHDOG_USEC` is ended and started again. Where the engine stands (a driver
-that blocks, a disk that hangs) goes to the log while it stands there. Started and stopped by :mod:`core.app`.
+that blocks, a disk that hangs) goes to the log while it stands there. Run by :mod:`core.app`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def period() -> float | None:
 
 
 class Watchdog:
-    """Watches the loop that :meth:`beat` runs on and the DNS server at ``address``; :meth:`stop` from any thread."""
+    """Watches the loop that :meth:`beat` runs on, and the DNS server at ``address``."""
 
     def __init__(self, address: tuple[str, int], tell: Callable[[str], None] = notify) -> None:
         host, port = address
@@ -87,6 +87,8 @@ class Watchdog:
                 continue
             ask_at = now + (self._period or LOOK)
             answers = self._answers()
+            if self._end.is_set():  # DNS ends as well
+                return
             if answers == silent:
                 silent = not answers
                 _log.log(30 if answers else 40, "dns_answers_again" if answers else "dns_stalled", asked=self._address)

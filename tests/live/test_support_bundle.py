@@ -165,7 +165,8 @@ def test_a_running_pointsman_tells_all_but_its_secrets(tmp_path: Path, config: P
 
 def test_what_was_is_told_when_nothing_runs(tmp_path: Path, config: Path) -> None:
     with program(config) as it:
-        eventually(lambda: erased(it))
+        eventually(lambda: "address_erased" in it.said())
+        it.end()
     done, texts = bundled(tmp_path, config)
     assert "not in it: status, metrics: no pointsman answers" in done.out
     assert "status.txt" not in texts
