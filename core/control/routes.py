@@ -56,13 +56,17 @@ class OrdersBody(OrderBody, kw_only=True):
     clusters: Annotated[tuple[Word, ...], Meta(max_length=1000)] = ()
 
 
+EventId = Annotated[int, Meta(ge=0, le=2**62)]
+"""What the store can count to, and a little less."""
+
+
 class EventsQuery(_Body):
     """The newest ``limit`` events from ``since`` on with an id over ``after``, and under ``before`` unless it is 0,
     oldest first."""
 
     since: Instant = 0.0
-    after: int = 0
-    before: int = 0
+    after: EventId = 0
+    before: EventId = 0
     cluster: Word = ""
     name: Word = ""
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 500
