@@ -122,7 +122,9 @@ class Commands(Section):
     """The commands of the checks. {sudo} is detection.sudo; others as named."""
 
     containers_crictl: str = Field("{sudo}crictl ps -a -o json", description="containers, for crio and containerd")
-    containers_docker: str = Field("{sudo}docker ps -a --no-trunc --format json", description="containers, for docker")
+    containers_docker: str = Field(
+        "{sudo}docker ps -a --no-trunc --format '{{json .}}'", description="containers, for docker"
+    )
     containers_podman: str = Field("{sudo}podman ps -a --no-trunc --format json", description="containers, for podman")
     containers_containerd_events: str = Field(
         """{sudo}ctr -n k8s.io events 'topic~="^/tasks/(start|delete|paused|resumed)$"'""",

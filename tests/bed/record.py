@@ -50,21 +50,21 @@ ON_NODE = (
 )
 
 
+def write(directory: Path, tool: str, version: str, state: str, text: str) -> None:
+    found = re.search(r"\d+\.\d+(\.\d+)*|(?<=systemd )\d+", version)
+    number = found[0] if found else version.strip()
+    (directory / f"{tool}-{number}-{state}.txt").write_text(text)
+
+
 def record(made: Bed, directory: Path) -> None:
     node = made.nodes[0]
-
-    def write(tool: str, version: str, state: str, text: str) -> None:
-        found = re.search(r"\d+\.\d+(\.\d+)*|(?<=systemd )\d+", version)
-        number = found[0] if found else version.strip()
-        (directory / f"{tool}-{number}-{state}.txt").write_text(text)
-
     for state, make, tool, command in ON_NODE:
         text = node.inside(f"{{ {make}; }} >/dev/null 2>&1; {{ {command}; }} 2>&1 | cat")
-        write(tool, node.inside(VERSIONS[tool]), state, text)
+        write(directory, tool, node.inside(VERSIONS[tool]), state, text)
     virsh = made.machines.virsh
     virsh("suspend", made.nodes[1].name)
     virsh("destroy", made.nodes[2].name)
-    write("virsh-list", call("virsh", "--version"), "states", virsh("list", "--all"))
+    write(directory, "virsh-list", call("virsh", "--version"), "states", virsh("list", "--all"))
 
 
 if __name__ == "__main__":

@@ -122,6 +122,13 @@ def test_an_address_or_chain_is_found_as_a_whole(wanted: str, text: str, found: 
     assert bool(mention(wanted).search(text)) is found
 
 
+def test_a_comment_before_a_rule_is_not_the_chains_own() -> None:
+    rule = 'comment "kubernetes service portals" counter packets 0 bytes 0 jump KUBE-SERVICES'
+    table = 'table ip nat {{\n\tchain OUTPUT {{\n\t\tcomment "of the chain"\n{}\t}}\n}}\n'
+    assert nft_rules(table.format(f"\t\t{rule}\n")) == 1
+    assert nft_rules(table.format("")) == 0
+
+
 def test_each_table_of_a_node_is_a_check_of_its_own_with_events() -> None:
     both = checks(routes=("iptables", "nftables", "nftables"))
     assert [name for name in both if name.startswith("routes")] == ["routes:iptables", "routes:nftables"]

@@ -162,7 +162,10 @@ def _podman(fields: Mapping[str, object]) -> Listed | None:
 
 
 def docker(text: str) -> list[Listed] | None:
-    """``docker ps -a --format json``: an object a line, newest first; nothing at all where there is no container."""
+    """``docker ps -a --format '{{json .}}'``: an object a line, newest first; nothing at all where there is no container.
+
+    Not ``--format json``, which before 23.0 is a template like any other: it prints the word, a line for each container.
+    """
     lines = [line for line in text.splitlines() if line.strip()]
     try:
         documents: list[object] = [json.loads(line) for line in lines if line.lstrip().startswith("{")]

@@ -18,7 +18,8 @@ Count = Callable[[str], int | None]
 """The number of rules in a listing; None where it is not such a listing, or not whole."""
 
 _NFT_TABLE = re.compile(r"table \w+ \S+ \{")
-_NFT_NOT_A_RULE = re.compile(r"type \w+ hook |policy |comment\b|devices? |hook |\}")
+# A comment that stands alone is the chain's own; before a rule there may be one of iptables' (nft 1.1.7 prints them).
+_NFT_NOT_A_RULE = re.compile(r"type \w+ hook |policy |comment\s*$|devices? |hook |\}")
 _NFT_ASIDE = re.compile(r'"[^"]*"|\s*# handle \d+$')
 _LEGACY = re.compile(r"legacy tables present", re.IGNORECASE)
 

@@ -100,6 +100,7 @@ class RpcError(Exception):
 
     def __init__(self, code: str, description: str) -> None:
         super().__init__(f"rpc error: code = {code} desc = {description}")
+        self.code = code
 
 
 def unary(path: str, method: str, request: bytes, timeout: float) -> bytes:
@@ -126,9 +127,9 @@ def unary(path: str, method: str, request: bytes, timeout: float) -> bytes:
                     if isinstance(event, DataReceived):
                         answer += event.data
                         http.acknowledge_received_data(event.flow_controlled_length, 1)
-                    elif isinstance(event, ResponseReceived | TrailersReceived):
+                    elif isinstance(event, (ResponseReceived, TrailersReceived)):
                         status.update(event.headers)
-                    elif isinstance(event, StreamEnded | StreamReset):
+                    elif isinstance(event, (StreamEnded, StreamReset)):
                         if status["grpc-status"] != "0":
                             code = int(status["grpc-status"])
                             raise RpcError(CODES.get(code, "Unknown"), status["grpc-message"])
@@ -143,9 +144,16 @@ class Cri:
     def __init__(self, path: str = SOCKET, timeout: float = 10.0) -> None:
         self._path = path.removeprefix("unix://")
         self._timeout = timeout
+        self._api = "v1"
 
     def call(self, method: str, request: bytes = b"") -> Fields:
-        return decode(unary(self._path, f"/runtime.v1.RuntimeService/{method}", request, self._timeout))
+        try:
+            return decode(unary(self._path, f"/runtime.{self._api}.RuntimeService/{method}", request, self._timeout))
+        except RpcError as error:
+            if self._api != "v1" or error.code != "Unimplemented":
+                raise
+        self._api = "v1alpha2"  # of containerd before 1.6: the same messages under another name
+        return self.call(method, request)
 
     def version(self) -> tuple[str, str]:
         answer = self.call("Version")
