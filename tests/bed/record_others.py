@@ -1,7 +1,8 @@
 """Writes what the tools of other Debian releases print, well and broken, beside what ``record.py`` writes of this one's.
 
 ``python -m tests.bed.record_others tests/unit/fixtures/recorded bullseye trixie forky``, as root. ``trixie=FILE`` names a
-crictl to use with that release's containerd: Debian has no package of it. A node of the bed is booted from each release's
+crictl to use with that release's containerd: Debian has no package of it. Those here were built from the tags v1.24.0
+(which calls itself unknown) and v1.36.0 of its own repository. A node of the bed is booted from each release's
 packages, unpacked and not configured: its own systemd starts its own containerd, dockerd and Open vSwitch; the containers
 are real. Standard error stands in the same file, before what came out. KEEP=1 keeps the roots for the next time.
 """
@@ -25,12 +26,12 @@ from tests.bed.shell import BASE, BedError, call, wait_until
 from tests.bed.space import Space
 
 PACKAGES = (
-    "bash dash gzip coreutils grep sed mawk util-linux base-files base-passwd libc-bin locales sudo procps iproute2 nftables iptables"
+    "bash dash gzip coreutils grep sed mawk util-linux base-files base-passwd libc-bin locales procps iproute2 nftables iptables"
     " openvswitch-switch systemd containerd containernetworking-plugins runc crun podman docker.io libvirt-clients"
     " python3-minimal python3-h2 ca-certificates"
 )
 MORE = {"bullseye": "", "trixie": " docker-cli netavark libvirt-l10n", "forky": " docker-cli netavark libvirt-l10n"}
-MACHINES = "virsh -c test:///run/machines.xml list --all"
+MACHINES = "virsh -c test:///etc/machines.xml list --all"
 # What stands in a file's name: (how the tool tells its version, what pointsman runs).
 TOOLS = {
     "containerd-cri": ("containerd --version", f"/opt/bed/{CRI}"),
@@ -78,41 +79,6 @@ STATES = (
     ("stopped", "true", "systemctl-show"),
     ("masked", "rm -f /etc/systemd/system/containerd.service; systemctl mask containerd", "systemctl-show"),
 )  # fmt: skip
-_START = """
-mkdir -p /etc/containers /var/log/pods
-echo '{"default": [{"type": "insecureAcceptAnything"}]}' >/etc/containers/policy.json
-cat >/etc/containers/storage.conf <<END
-[storage]
-driver = "vfs"
-runroot = "/run/containers"
-graphroot = "/var/lib/containerd/podman"
-END
-cat >/etc/containers/containers.conf <<END
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-[engine.runtimes]
-runc = ["/usr/local/sbin/runc"]
-END
-localedef -i de_DE -f UTF-8 de_DE.UTF-8
-systemctl start containerd
-systemd-run --unit=dockerd dockerd --data-root=/var/lib/containerd/docker --storage-driver=vfs --iptables=false --ip6tables=false --bridge=none
-ctr -n k8s.io images import /opt/busybox.tar
-podman load -i /opt/busybox.tar
-for attempt in $(seq 100); do docker version && break; sleep 0.3; done
-docker load -i /opt/busybox.tar
-"""
-# Where the machine under the bed has no controllers in its unified hierarchy, a runc since 1.3 refuses the limits it is given.
-_RUNC = """#!/usr/bin/python3
-import json, os, sys
-if "--bundle" in sys.argv:
-    path = sys.argv[sys.argv.index("--bundle") + 1] + "/config.json"
-    spec = json.load(open(path))
-    spec["linux"].pop("resources", None)
-    json.dump(spec, open(path, "w"))
-os.execv("/usr/sbin/runc", ["runc", *sys.argv[1:]])
-"""
 _DOMAIN = """<domain type='test' xmlns:test='http://libvirt.org/schemas/domain/test/1.0'><name>c1n{0}</name><memory>8192</memory>
 <os><type>hvm</type></os><test:runstate>{0}</test:runstate></domain>"""
 
@@ -160,8 +126,8 @@ def configure(root: Path, crictl: str) -> None:
         (root / "usr/sbin/ovs-vswitchd").symlink_to(f"/{daemon.relative_to(root)}")
         (root / "etc/ld.so.conf.d/openvswitch.conf").write_text(f"/{daemon.parent.relative_to(root)}\n")
     (root / "usr/local/sbin").mkdir(parents=True, exist_ok=True)
-    (root / "usr/local/sbin/runc").write_text(_RUNC)
-    (root / "usr/local/sbin/runc").chmod(0o755)
+    (root / "usr/local/sbin/runc").unlink(missing_ok=True)
+    (root / "usr/local/sbin/runc").symlink_to("/opt/bed/runc")
     call("chroot", str(root), "ldconfig")
     call("systemctl", f"--root={root}", "mask", *OFF.split())
     busybox = shutil.which("busybox")
@@ -188,7 +154,7 @@ def booted(root: Path, suite: str) -> Iterator[Node]:
 
 
 def record(node: Node, directory: Path) -> None:
-    print(node.inside(f"exec 2>&1; cp /etc/machines.xml /run; {_START}", timeout=300), flush=True)
+    print(node.inside("bash /opt/bed/start_others.sh", timeout=300), flush=True)
     for state, make, tools in STATES:
         said = node.inside(f"{{ {make}; }} 2>&1 | tail -n 5", timeout=120)
         print(f"--- {state}: {make}\n{said}", flush=True)

@@ -20,6 +20,7 @@ NODE = checks(PODS, routes=("nftables", "iptables")) | {
     runtime: checks(PODS, runtime=runtime)["containers"] for runtime in ("docker", "podman")
 }
 CONTAINERD, DOCKER, PODMAN = "1.4.13 1.7.24 2.1.9", "20.10.5 26.1.5 28.5.2", "3.0.1 5.4.2 5.8.6"
+CRICTL = "1.24.0 1.36.0"
 NFT, IPTABLES, SYSTEMD = "0.9.8 1.1.3 1.1.7", "1.8.7 1.8.11 1.8.13", "247 257 262"
 OVS, PS = "2.15.0 3.5.0 4.0.0", "3.3.17 4.0.4 4.0.7"
 Meaning = tuple[str, int, Verdict, str]
@@ -49,6 +50,9 @@ OTHERS: dict[str, tuple[str, *Meaning]] = {
     "containerd-cri-{}-running": (CONTAINERD, "containers", 0, OK, "2 of 2 containers running"),
     "containerd-cri-{}-stopped": (CONTAINERD, "containers", 0, OK, "1 of 2 containers running"),
     "containerd-cri-{}-refused": (CONTAINERD, "containers", 1, FAIL, "the container runtime does not answer"),
+    "crictl-{}-running": (CRICTL, "containers", 0, OK, "2 of 2 containers running"),
+    "crictl-{}-stopped": (CRICTL, "containers", 0, OK, "1 of 2 containers running"),
+    "crictl-{}-refused": (CRICTL, "containers", 1, FAIL, "the container runtime does not answer"),
     "docker-ps-{}-running": (DOCKER, "docker", 0, OK, "2 of 2 containers running"),
     "docker-ps-{}-broken": (DOCKER, "docker", 0, OK, "0 of 3 containers running"),
     "docker-ps-{}-refused": (DOCKER, "docker", 1, FAIL, "the container runtime does not answer"),
@@ -131,8 +135,24 @@ def test_a_container_that_is_not_running_is_its_pods(name: str) -> None:
     assert list(said) == ["default/new"]
 
 
+def test_docker_is_asked_in_words_that_each_version_of_it_knows() -> None:
+    assert NODE["docker"].command.endswith(" --format '{{json .}}'")
+    printed_by_20_10_5_for_format_json = "json\njson\n"
+    assert one(NODE["docker"], Output(0, printed_by_20_10_5_for_format_json)).verdict is UNKNOWN
+
+
+@pytest.mark.parametrize("version", CRICTL.split())
+def test_crictl_tells_the_process_of_each_container(version: str) -> None:
+    check = checks(settings(pods=("shop/*",)))["containers"]
+    listed, told = (output(f"{tool}-{version}-running", 0) for tool in ("crictl", "crictl-inspect"))
+    pids = {int(line.split()[1]) for line in told.stdout.splitlines() if line}
+    assert len(pids) == 2
+    assert {sentinel.pid for sentinel in check.sentinels(listed, told)} == pids
+
+
 def test_every_recorded_file_is_judged_here() -> None:
     known = {*RECORDED, *(f"virsh-list{german}-{v}-states" for v in VIRSH for german in ("", "-german"))}
+    known |= {f"crictl-inspect-{v}-running" for v in CRICTL.split()}
     files = {path.stem for path in (FIXTURES / "recorded").glob("*.txt")}
     assert files - known == {"virsh-list-9.0.0-states"}
     assert known <= files
