@@ -2,6 +2,7 @@
 
 /connection answers 200 plus the number of connections made so far, /lost too, but never over the first; /host answers 200 when
 Host is svc1.net, else 421. /last answers once; from then on nobody can connect, and who has is not answered.
+/odd answers over the first connection once somebody was told nonsense over another.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 
 made = 0
 listening: list[asyncio.Server] = []
+told_nonsense = asyncio.Event()
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -39,7 +41,10 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             body = b"x" * 5_000_000
         elif path in ("/idle", "/close"):
             extra = b"Connection: close\r\n" if path == "/close" else b""
-        if path == "/garbage":
+        if path == "/odd" and number == 1:
+            await told_nonsense.wait()
+        if path == "/garbage" or (path == "/odd" and number > 1):
+            told_nonsense.set()
             writer.write(b"\x1b[31mSSH-2.0-nonsense\r\n\r\n")
         elif path == "/chunked":
             writer.write(

@@ -148,6 +148,12 @@ async def test_a_question_that_waits_for_long_is_asked_again_over_a_connection_o
     assert not any(isinstance(result, Silence) for result in recorder.results)
 
 
+async def test_a_second_question_that_tells_nothing_leaves_the_first_its_time(router: Router) -> None:
+    async with watch(target=f":{router.port}/odd", timeout=3.0) as recorder:
+        for count in range(2):
+            assert well(await recorder.until(lambda _: True, count))
+
+
 async def test_a_silence_tells_that_it_was_two_questions(router: Router) -> None:
     async with watch(target=f":{router.port}/mute", timeout=0.3) as recorder:
         results = [await recorder.until(silent, count) for count in range(2)]

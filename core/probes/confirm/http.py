@@ -167,8 +167,10 @@ class HttpTarget(HeldTarget):
             status = await connection.exchange(self._request)
             first.settle(status)
             self._connection, connection = connection, None
-        except Exception as error:  # as on any new connection: whoever asked tells what it means
+        except ConnectionError as error:  # whoever asked tries once more, and tells what it means
             first.settle(error)
+        except Exception:
+            return  # no answer: the first may have one yet
         finally:
             if connection:
                 connection.abort()
