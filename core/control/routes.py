@@ -151,7 +151,7 @@ ROUTES: tuple[Route, ...] = (
         "/v1/record",
         "WebSocket: what comes into the engine, as JSON lines",
         str,
-        errors=(400,),
+        errors=(400, 503),
         role=Role.ADMIN,
     ),
     _order("drain", "/v1/clusters/{name}/drain", "No new clients"),

@@ -149,7 +149,7 @@ def test_a_damaged_state_is_one_line_and_stays_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "state" / "state.db"
     file.parent.mkdir()
     file.write_bytes(b"these are not the octets of a database" * 300)
-    assert "state.db is damaged (file is not a database); restore a copy, or move it away" in refused(tmp_path, 1)
+    assert "state.db is damaged (file is not a database); restore a copy, start once with" in refused(tmp_path, 1)
     assert file.read_bytes() == b"these are not the octets of a database" * 300
 
 
