@@ -46,11 +46,26 @@ begin() { # check: one run at a time; asked for during a run, one more follows i
     printf '+ %s\n' "$!" >&9
 }
 
+# Whether a process group that was killed has anybody who is no zombie: those whom nobody reaps, where process 1 does not, are gone.
+lives() { # group
+    local file stat
+    for file in [0-9]*/stat; do
+        IFS= read -r -d '' stat <"$file"
+        set -- "$1" ${stat##*) } # state is field 3 of all, the group field 5
+        [[ $4 == "$1" && $2 != [ZXx] ]] && return
+    done
+    return 1
+}
+
 reap() {
     local n pid
     for n in "${!JOB[@]}"; do
         pid=${JOB[n]}
-        kill -0 -- "-$pid" && continue
+        if kill -0 -- "-$pid"; then
+            [[ ${KILLED[n]} ]] && ((KILLED[n] < SECONDS)) || continue
+            KILLED[n]=$SECONDS
+            lives "$pid" && continue
+        fi
         # What sudo started may hang on although nothing of ours is left: then no second one is started beside it.
         [[ ${KILLED[n]} && $(kill -0 -- "-$pid" 2>&1) == *permitted* ]] && continue
         unset "JOB[n]"
@@ -149,7 +164,7 @@ obey() { # line
     case $op in
     c) printf -v "CMD[$n]" %b "$rest" ;;
     r) begin "$n" ;;
-    k) [[ ${JOB[n]} ]] && KILLED[n]=1 && kill "-$rest" -- "-${JOB[n]}" ;;
+    k) [[ ${JOB[n]} ]] && KILLED[n]=$SECONDS && kill "-$rest" -- "-${JOB[n]}" ;;
     s) [[ $rest == "$n" ]] && rest=; arm "$n" $rest ;;
     e)
         printf -v rest %b "$rest"
