@@ -36,6 +36,9 @@ AFTER_START = 6.0
 """Seconds after a start in which the first round may still be under way (``safety.first_round`` and a moment)."""
 DEAF = 25.0
 """Seconds after a cut in which sessions may not be back (``ssh.connect_timeout``, ``ssh.backoff_limit`` and their jitter)."""
+FRESH = 3.0
+"""Seconds after a mend in which an erase may still go by what was seen before it (held by the velocity budget, say): a check's interval
+and its time."""
 STARVED = 5.0
 """Seconds after a router was seen not to answer, though nobody broke it, in which its erase is told apart from wrong ones."""
 WHOLE = 60
@@ -340,7 +343,8 @@ class Judge:
         if late and not held:
             self._wrong("missing", answer, name, f"well for {answer.sent - cluster.since:.1f} s")
             cluster.since = answer.came
-        if held and (late if doubtful else place.streak >= WHOLE) and not self._frozen:
+        sure = late if doubtful else place.streak >= WHOLE and answer.sent > cluster.since + FRESH
+        if held and sure and not self._frozen:
             place.settled = True
             if not doubtful:
                 self.returned.append(answer.came - cluster.since)

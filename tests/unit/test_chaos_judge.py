@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.chaos.truth import GONE, LIMIT, RETURN, WHOLE, Answer, Judge, Sort
+from bench.chaos.truth import FRESH, GONE, LIMIT, RETURN, WHOLE, Answer, Judge, Sort
 
 APP = "svc1.net."
 ALL = frozenset({"a", "b", "c"})
@@ -127,10 +127,20 @@ def test_once_wholly_back_it_stays(watched: Watched) -> None:
     watched.broken("a")
     watched.answered(ALL - {"a"}, GONE)
     watched.mended("a")
-    watched.wait(1)
+    watched.wait(FRESH)
     watched.answered(ALL, WHOLE)
     watched.answered(ALL - {"a"})
     assert watched.rules == ["wrong_erase"]
+
+
+def test_an_erase_right_after_the_mend_goes_by_what_was_seen_before_it(watched: Watched) -> None:
+    watched.broken("a")
+    watched.answered(ALL, WHOLE)  # held back by the velocity budget
+    watched.mended("a")
+    watched.answered(ALL, 2)
+    watched.answered(ALL - {"a"}, 50)
+    watched.answered(ALL, WHOLE)
+    assert watched.rules == []
 
 
 def test_while_frozen_a_broken_cluster_stays_in(watched: Watched) -> None:
