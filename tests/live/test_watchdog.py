@@ -168,7 +168,14 @@ def test_a_driver_that_gives_up_no_question_holds_up_itself_alone(tmp_path: Path
 
 
 def test_where_a_driver_blocks_the_engine_is_said_and_dns_goes_on(tmp_path: Path) -> None:
-    body = "\n    ".join(("while os.path.exists('block'):", "    time.sleep(0.1)", "raise ConnectionRefusedError"))
+    lines = (
+        "while os.path.exists('block'):",
+        "    time.sleep(0.1)",
+        "if os.path.exists('refuse'):",
+        "    raise ConnectionRefusedError",
+        "await asyncio.sleep(3600)",
+    )
+    body = "\n    ".join(lines)
     with with_driver(tmp_path, body) as it:
         (tmp_path / "block").touch()
         eventually(lambda: "engine_stalled" in it.said(), within=30)
@@ -176,6 +183,7 @@ def test_where_a_driver_blocks_the_engine_is_said_and_dns_goes_on(tmp_path: Path
         assert "drivers/asyncpg.py:" in line
         for _ in range(20):
             assert it.addresses() == {"192.0.2.1", "192.0.2.2", "192.0.2.3"}
+        (tmp_path / "refuse").touch()
         (tmp_path / "block").unlink()
         eventually(lambda: "engine_goes_on" in it.said())
         eventually(lambda: it.addresses() == {"192.0.2.1", "192.0.2.2"})
