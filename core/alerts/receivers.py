@@ -142,7 +142,9 @@ class CommandReceiver:
         )
         try:
             async with asyncio.timeout(self._timeout):
-                await process.communicate(text)
+                with suppress(RuntimeError):  # uvloop, where the program has ended before it read a word
+                    await process.communicate(text)
+                await process.wait()
         finally:
             if process.returncode is None:  # what it started goes with it
                 with suppress(ProcessLookupError):

@@ -211,7 +211,7 @@ async def serving(directory: Path) -> AsyncIterator[ApiServer]:
     context.load_cert_chain(directory / "server.pem")
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", server.handle)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
     await site.start()
