@@ -24,8 +24,8 @@ import uvloop
 
 from bench.console_dns import PACE, ask, on_terminal
 from bench.failover import free_port, percentile
+from bench.fleet import OK
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 SETTLES = 10.0
 CLUSTER = """
 [[cluster]]

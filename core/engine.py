@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import structlog
 
 from core.clock import Clock
-from core.detection.internal import is_known, stale_after
+from core.detection.internal import stale_after
 from core.errors import CommandRefused, PointsmanError
 from core.hands.hand import Hand, Target
 from core.hands.target import target
@@ -146,11 +146,7 @@ class Engine:
             self._heard[result.check.source] = self._until(now)
             if self._tape:
                 self._tape.heard(result.check.source)
-        cluster = self.state.clusters.get(result.check.cluster)
-        if cluster and isinstance(result, Evidence) and is_known(cluster, result):
-            self._renewals.put(result, self._result_at)
-        else:
-            self._renewals.drop(result.check)
+        if not self._renewals.keep(result, self.state.clusters.get(result.check.cluster), now):
             self._take(result)
 
     def heard(self, source: SourceId, at: float) -> None:

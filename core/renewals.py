@@ -5,7 +5,8 @@ They are handed on cluster by cluster, each some time after the first of them ca
 
 from __future__ import annotations
 
-from core.model import CheckId, Evidence
+from core.detection.internal import ClusterState, is_known
+from core.model import CheckId, Evidence, Result
 
 RENEW_EVERY = 0.5
 """Seconds for which they are kept."""
@@ -18,6 +19,14 @@ class Renewals:
         self._kept: dict[
             str, tuple[float, dict[CheckId, Evidence]]
         ] = {}  # by cluster, in the order of their first results
+
+    def keep(self, result: Result, cluster: ClusterState | None, now: float) -> bool:
+        """Whether it is kept, for it tells nothing but that all is as it was; else it is to be handed on at once."""
+        if cluster and isinstance(result, Evidence) and is_known(cluster, result):
+            self.put(result, now)
+            return True
+        self.drop(result.check)
+        return False
 
     def put(self, result: Evidence, now: float) -> None:
         _, kept = self._kept.setdefault(result.check.cluster, (now, {}))

@@ -16,6 +16,7 @@ import typer
 from core import operator
 from core.cli import render
 from core.cli.output import Socket, ask, say
+from core.cli.times import duration
 from core.control.client import ControlClient
 from core.errors import CommandRefused
 from core.model import Action, Order
@@ -105,15 +106,9 @@ def _give(order: Order, socket: str | None) -> None:
 
 
 def _until(text: str) -> float | None:
-    if not text:
+    lasts = duration(text, "--for")
+    if lasts is None:
         return None
-    from core.settings.base import seconds  # noqa: PLC0415  # pydantic is slow to import, and rarely needed here
-
-    try:
-        duration = seconds(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--for") from None
-    assert isinstance(duration, float)
-    if not duration:
+    if not lasts:
         raise typer.BadParameter("a time of its own, over 0", param_hint="--for")
-    return time.time() + duration
+    return time.time() + lasts

@@ -17,6 +17,7 @@ import typer
 from core.cli.output import Json, Socket, ask, say, say_json, table
 from core.cli.process import Config, loaded
 from core.cli.render import lasting
+from core.cli.times import duration
 from core.errors import PointsmanError
 from core.text import utc
 
@@ -45,7 +46,7 @@ def record(
     socket: Socket = None,
 ) -> None:
     """Write what comes into the engine to a new file, until interrupted, the time is over, or it is full."""
-    within = _within(for_)
+    within = duration(for_, "--for")
 
     async def recording(client: RemoteClient) -> None:
         task = asyncio.current_task()
@@ -165,16 +166,3 @@ def _each(octets: BinaryIO, longest: int) -> Iterator[bytes]:
     with suppress(EOFError):  # compressed, and cut short by a kill: what there is
         while line := octets.readline(longest):
             yield line
-
-
-def _within(text: str) -> float | None:
-    if not text:
-        return None
-    from core.settings.base import seconds  # noqa: PLC0415  # pydantic is slow to import, and rarely needed here
-
-    try:
-        duration = seconds(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--for") from None
-    assert isinstance(duration, float)
-    return duration

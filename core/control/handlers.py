@@ -24,7 +24,7 @@ from msgspec import Meta
 from core.control.client import ControlClient
 from core.control.openapi import document
 from core.control.roles import Caller, Role, needed
-from core.control.routes import AnswersQuery, EventsQuery, OrderBody, OrdersBody, Ready, Said, StreamQuery
+from core.control.routes import LARGEST_ID, AnswersQuery, EventsQuery, OrderBody, OrdersBody, Ready, Said, StreamQuery
 from core.errors import CommandRefused, PointsmanError
 from core.model import Action, Order
 from core.outline import outline
@@ -110,7 +110,7 @@ class Handlers:
         return answer(await self._client.events(**msgspec.structs.asdict(query)))
 
     async def _past(self, request: web.Request) -> web.Response:
-        event = msgspec.convert(request.match_info["event"], Annotated[int, Meta(ge=1, le=2**62)], strict=False)
+        event = msgspec.convert(request.match_info["event"], Annotated[int, Meta(ge=1, le=LARGEST_ID)], strict=False)
         try:
             return answer(await self._client.past(event))
         except CommandRefused as error:

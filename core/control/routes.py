@@ -56,8 +56,9 @@ class OrdersBody(OrderBody, kw_only=True):
     clusters: Annotated[tuple[Word, ...], Meta(max_length=1000)] = ()
 
 
-EventId = Annotated[int, Meta(ge=0, le=2**62)]
+LARGEST_ID = 2**62
 """What the store can count to, and a little less."""
+EventId = Annotated[int, Meta(ge=0, le=LARGEST_ID)]
 
 
 class EventsQuery(_Body):

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from core.detection.internal import is_known
 from core.model import Action, CheckId, Event, EventName, Evidence, Order, PodReport, Result, Silence, SourceId
 from core.recording.lines import Asked, Given, Happened, Head, Line, LineError, Named, Ticked, Told, asked
 from core.records import RecordTable
@@ -110,11 +109,7 @@ class Replay:
     def _result(self, result: Result) -> None:
         if result.check.source not in self._heard:
             self._heard[result.check.source] = self._listened
-        cluster = self._state.clusters.get(result.check.cluster)
-        if cluster and isinstance(result, Evidence) and is_known(cluster, result):
-            self._renewals.put(result, self._now)
-        else:
-            self._renewals.drop(result.check)
+        if not self._renewals.keep(result, self._state.clusters.get(result.check.cluster), self._now):
             self._feed(result)
 
     def _tick(self, line: Ticked) -> None:

@@ -9,8 +9,6 @@ the newest is a conflict. Error bodies are worded as the documentation shows the
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import json
 import ssl
 from base64 import b64encode
@@ -21,10 +19,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tests.live.certificates import self_signed
 
 Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -206,7 +203,8 @@ def _status(code: int, reason: str, message: str) -> web.Response:
 async def serving(directory: Path) -> AsyncIterator[ApiServer]:
     """One on a port of its own, with a certificate of its own and a kubeconfig that trusts it."""
     server = ApiServer()
-    certificate = _certificate(directory)
+    certificate, private = self_signed("127.0.0.1", "127.0.0.1")
+    (directory / "server.pem").write_bytes(private + certificate)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(directory / "server.pem")
     app = web.Application()
@@ -233,27 +231,3 @@ async def serving(directory: Path) -> AsyncIterator[ApiServer]:
         yield server
     finally:
         await runner.cleanup()
-
-
-def _certificate(directory: Path) -> bytes:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-        .public_bytes(serialization.Encoding.PEM)
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (directory / "server.pem").write_bytes(private + certificate)
-    return certificate

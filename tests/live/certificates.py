@@ -45,15 +45,15 @@ class Files:
         return path
 
 
-def made(directory: Path, host: str = "127.0.0.1") -> Files:
-    files = Files(directory / "control.crt", directory / "control.key", directory / "tokens")
+def self_signed(host: str, name: str) -> tuple[bytes, bytes]:
+    """A certificate of a host's address, which may be trusted as an authority, and its key; both as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pointsman")])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(subject)
+        .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
@@ -62,11 +62,18 @@ def made(directory: Path, host: str = "127.0.0.1") -> Files:
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )
-    files.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files.key.touch(mode=0o600)
-    files.key.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    return certificate.public_bytes(serialization.Encoding.PEM), private
+
+
+def made(directory: Path, host: str = "127.0.0.1") -> Files:
+    files = Files(directory / "control.crt", directory / "control.key", directory / "tokens")
+    certificate, private = self_signed(host, "pointsman")
+    files.certificate.write_bytes(certificate)
+    files.key.touch(mode=0o600)
+    files.key.write_bytes(private)
     files.tokens.touch(mode=0o600)
     files.tokens.write_text("# role name token\n" + "".join(f"{r} its-{r} {t}\n" for r, t in TOKENS.items()))
     return files
