@@ -149,7 +149,9 @@ class Sharer:
             try:
                 await self._talk(member)
             except _FAILED as error:
-                said = str(error) or f"{member.endpoint}: no answer in {self._settings.timeout:g} s"
+                said = str(error) or f"no answer in {self._settings.timeout:g} s"
+                if member.endpoint not in said:  # the reason is another's words: a reset, an alert of TLS
+                    said = f"{member.endpoint}: {said}"
                 if said != self._said:
                     _log.warning("etcd_session_ended", member=member.endpoint, why=said)
                 self._said = said
