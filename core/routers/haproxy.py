@@ -17,6 +17,8 @@ from core.routers.runtime_api import RuntimeApi, Server, open_frontends, servers
 from core.settings import Cluster, Settings
 
 AGAIN = 5.0
+STATES = {"weight": None, "drain": "drain", "maintenance": "maint"}
+"""Settings' word for what a detached pod gets beside weight 0 = HAProxy's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,9 @@ class Has:
         return sum(server.sessions for server in self.servers)
 
 
-def orders(has: Has, stop: bool, shares: Mapping[str, int], maintenance: bool) -> Iterator[str]:
+def orders(has: Has, stop: bool, shares: Mapping[str, int], detached: str | None) -> Iterator[str]:
     """The commands that bring about what is wanted, none where it is so: pods that come back before those that leave, and a
-    frontend closed first and opened last."""
+    frontend closed first and opened last. ``detached`` is the state of a pod of weight 0; None: states are left alone."""
     frontends = [name for name, is_open in has.open.items() if is_open == stop]
     if stop:
         yield from (f"disable frontend {name}" for name in frontends)
@@ -43,8 +45,9 @@ def orders(has: Has, stop: bool, shares: Mapping[str, int], maintenance: bool) -
         value = scaled(server.full, share)
         if server.weight != value:
             yield f"set server {place} weight {f'{share}%' if value == server.full * share // 100 else value}"
-        if maintenance and server.maintenance != (share == 0):
-            yield f"set server {place} state {'ready' if share else 'maint'}"
+        state = "ready" if share else detached
+        if detached and server.state != state:
+            yield f"set server {place} state {state}"
     if not stop:
         yield from (f"enable frontend {name}" for name in frontends)
 
@@ -58,6 +61,7 @@ class Haproxy:
         self.cluster = self.name = cluster.name
         self.address = cluster.router.address
         self._settings = cluster.router
+        self._detached = STATES[cluster.router.detach]
         self._backends = places
         self._api = RuntimeApi(self.address)
         self._stopped_at: float | None = None
@@ -66,11 +70,11 @@ class Haproxy:
     async def carry_out(self, target: Target) -> str:
         stop, shares = self.cluster in target.stopped, target.weights.get(self.cluster, {})
         has = await self.read()
-        wanted = [*orders(has, stop, shares, self._settings.detach == "maintenance")]
+        wanted = [*orders(has, stop, shares, self._detached)]
         if wanted:
             said = await self._api.ask(wanted)
             has = await self.read()
-            left = [*orders(has, stop, shares, self._settings.detach == "maintenance")]
+            left = [*orders(has, stop, shares, self._detached)]
             if left:
                 words = next(filter(None, said), "was said to be done, and is not so")
                 raise HandError(f"{left[0]}: {words}")

@@ -20,19 +20,21 @@ LONGEST = 16 * 1024 * 1024
 _PROMPT = b"\n> "
 MAINTENANCE = 0x01 | 0x02 | 0x04 | 0x20
 """Bits of ``srv_admin_state``: forced, inherited, by configuration, by DNS."""
+DRAIN = 0x08 | 0x10
+"""Forced, inherited."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One server of a backend. ``weight`` is what it has now, ``full`` what the configuration set; ``sessions`` are those
-    it serves now."""
+    """One server of a backend. ``weight`` is what it has now, ``full`` what the configuration set; ``state`` is one of
+    ``ready``, ``drain`` and ``maint``; ``sessions`` are those it serves now."""
 
     backend: str
     name: str
     address: str
     weight: int
     full: int
-    maintenance: bool = False
+    state: str = "ready"
     sessions: int = 0
 
 
@@ -93,13 +95,17 @@ def servers(backend: str, state: str, stat: str) -> tuple[Server, ...]:
                     f"{address}:{row['srv_port']}",
                     int(row["srv_uweight"]),
                     int(row["srv_iweight"]),
-                    bool(int(row["srv_admin_state"]) & MAINTENANCE),
+                    _state(int(row["srv_admin_state"])),
                     sessions.get(row["srv_name"], 0),
                 )
             )
         except (KeyError, ValueError) as error:
             raise HandError(f"backend {backend}: not the state of a server: {line[:80]}") from error
     return tuple(found)
+
+
+def _state(bits: int) -> str:
+    return "maint" if bits & MAINTENANCE else "drain" if bits & DRAIN else "ready"
 
 
 def open_frontends(wanted: Iterable[str], stat: str) -> dict[str, bool]:

@@ -176,9 +176,9 @@ class Router(Section):
     stop: Literal["never", "by-hand", "automatic"] = Field(
         "by-hand", description="when the router is closed (S16): when a person erases the cluster, or at every erase"
     )
-    detach: Literal["weight", "maintenance"] = Field(
+    detach: Literal["weight", "drain", "maintenance"] = Field(
         "weight",
-        description="haproxy: what a pod of weight 0 gets beside it; clients that cookies or stick tables keep at a server leave it in maintenance alone",
+        description="haproxy: the state that a pod of weight 0 gets beside it: none; drain, in which a weight that an agent-check raises brings nothing new; maintenance, which alone moves the clients that cookies or stick tables keep there",
     )
     in_flight: Seconds = Field(
         10.0, description="haproxy: seconds that requests in flight at a stop may still take until they are cut"

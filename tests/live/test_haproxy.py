@@ -133,6 +133,41 @@ async def test_a_cookie_keeps_no_client_at_a_pod_in_maintenance(tmp_path: Path) 
     haproxy.kill()
 
 
+@pytest.mark.parametrize(("detach", "served"), [("weight", {"web-0", "web-1"}), ("drain", {"web-1"})])
+async def test_a_weight_that_an_agent_check_raises_brings_nothing_to_a_drained_pod(
+    tmp_path: Path, detach: str, served: set[str]
+) -> None:
+    says, asked = b"up\n", 0
+
+    async def agent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        writer.write(says)
+        writer.close()
+
+    server = await asyncio.start_server(agent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    haproxy = Haproxy(tmp_path, extra=f"default-server agent-check agent-port {port} agent-inter 50ms")
+    await haproxy.start()
+    found = hand(haproxy, detach=detach)
+
+    async def agents_say(word: bytes) -> None:
+        nonlocal says
+        says, before = word, asked
+        while asked < before + 6:  # each of the two servers a second time at least
+            await asyncio.sleep(0.05)
+
+    await found.carry_out(to(web_0=0, web_1=100))
+    await agents_say(b"75%\n")
+    assert await haproxy.weights() == {"web-0": 75, "web-1": 75}
+    assert {await haproxy.ask() for _ in range(20)} == served
+    await agents_say(b"up\n")
+    await found.carry_out(to(web_0=100, web_1=100))
+    assert {await haproxy.ask() for _ in range(20)} == {"web-0", "web-1"}
+    server.close()
+    haproxy.kill()
+
+
 async def test_a_restart_is_noticed_at_the_next_look(haproxy: Haproxy) -> None:
     found = hand(haproxy)
     await found.carry_out(to("tokyo", web_0=0, web_1=100))
