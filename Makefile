@@ -13,8 +13,10 @@ export PIP_NO_INPUT := 1
 demo: .venv/.runtime
 	@$(BIN)/pointsman demo $(ARGS)
 
+# Two processes, for most tests wait most of the time; what a failed run leaves is kept. A short path: that of a socket has 107 octets at most.
 test: lint
-	$(BIN)/python -m pytest $(ARGS)
+	base=$$(mktemp -d /tmp/pm.XXXX) && \
+	  $(BIN)/python -m pytest -n 2 --dist loadfile --basetemp $$base/t $(ARGS) && rm -rf $$base
 
 lint: .venv/.dev
 	$(BIN)/ruff check

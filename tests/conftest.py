@@ -24,6 +24,14 @@ hypothesis_settings.load_profile("pointsman")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it to what it starts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+LEFT_OUT = "the bed of real clusters was left out: as root on Debian 12, make test-bed runs it (docs/bed.md)"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Here, for a run in several processes reads no conftest but this one in that which reports."""
+    if any(LEFT_OUT in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(LEFT_OUT)
+
 
 def require(program: str) -> str:
     """The path of a program that a test runs. Where it is not installed the test is skipped, and fails under CI."""

@@ -9,21 +9,16 @@ import pytest
 
 from tests.bed.bed import Bed, bed
 from tests.bed.trial import Pointsman, pointsman
+from tests.conftest import LEFT_OUT
 
 _CI = os.environ.get("CI") == "true"
 WANTED = _CI or os.environ.get("POINTSMAN_BED") == "1"
-LEFT_OUT = "the bed of real clusters was left out: as root on Debian 12, make test-bed runs it (docs/bed.md)"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "the_bed" in getattr(item, "fixturenames", ()) and not WANTED:
             item.add_marker(pytest.mark.skip(reason=LEFT_OUT))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if any(LEFT_OUT in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
-        terminalreporter.write_line(LEFT_OUT)
 
 
 @pytest.fixture(scope="package")

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.bed.conftest import LEFT_OUT, WANTED
+from tests.bed.conftest import WANTED
 from tests.bed.keeper import control_groups
 from tests.bed.shell import BASE, call, wait_until
 from tests.bed.space import ROOT, Space
+from tests.conftest import LEFT_OUT
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(not WANTED, reason=LEFT_OUT)]
 HOLDER = """
