@@ -5,15 +5,17 @@ Used by the watch and by polling. Pure, but that a reader which raises is told i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
 from core.model import CheckId, Evidence, Result, Silence, Verdict
-from core.probes.check import Check, Judgement, Output
+from core.probes.check import Check, Judgement, Output, Sentinel
 from core.probes.kinds.text import printable
 
+T = TypeVar("T")
 _log = structlog.get_logger()
 _SUDO_REFUSES = (
     "sudo: a password is required",
@@ -27,7 +29,8 @@ _SUDO_REFUSES = (
 
 @dataclass(slots=True)
 class Judge:
-    """Reads the outputs of one check and remembers what it spoke for, so that silence is said of all of it."""
+    """Reads the outputs of one check and remembers what it spoke for, so that silence is said of all of it. A defect in one reader is
+    told and must not end the watch of all the others (spec S36)."""
 
     check: Check
     _output: Output | None = None
@@ -42,11 +45,9 @@ class Judge:
         if refusal := _refusal(output, self.check.command):
             return self.silent(refusal, at, took)
         if output is not self._output:
-            try:
-                judgements = self.check.judge(output)
-            except Exception as error:  # a defect in one reader must not end the watch of all the others (spec S36)
-                _log.exception("check_not_read", check=str(self.check.id))
-                return self.silent(f"a defect in reading its output, see the log: {type(error).__name__}", at, took)
+            judgements = self._read(self.check.judge, output)
+            if judgements is None:
+                return self.silent("a defect in reading its output, see the log", at, took)
             self._output, self._judgements = output, judgements
         return [
             Silence(j.check, j.said, at, took)
@@ -58,6 +59,19 @@ class Judge:
     def silent(self, reason: str, at: float, took: float = 0.0) -> list[Result]:
         """Silence for each check id that the last answer spoke for, or for the check itself where none came yet."""
         return [Silence(check, reason, at, took) for check in self._ids()]
+
+    def pids_command(self, output: Output) -> str:
+        return self._read(self.check.pids_command, output) or ""
+
+    def sentinels(self, output: Output, pids: Output | None) -> Sequence[Sentinel]:
+        return self._read(self.check.sentinels, output, pids) or ()
+
+    def _read(self, reader: Callable[..., T], *outputs: Output | None) -> T | None:
+        try:
+            return reader(*outputs)
+        except Exception:
+            _log.exception("check_not_read", check=str(self.check.id))
+            return None
 
     def _ids(self) -> tuple[CheckId, ...]:
         return tuple(j.check for j in self._judgements) or (self.check.id,)

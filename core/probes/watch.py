@@ -200,7 +200,7 @@ class Watch:
         if not self._sentinels or (output is slot.seen and not slot.dead):
             return
         slot.seen = None
-        if find := slot.check.pids_command(output):
+        if find := slot.judge.pids_command(output):
             slot.listing = output
             self._send(f"c {slot.pids.number} {_escaped(find)}")
             self._send(f"r {slot.pids.number}")
@@ -209,7 +209,7 @@ class Watch:
             self._listed(slot, output, None, now)
 
     def _listed(self, slot: _Slot, output: Output, pids: Output | None, now: float) -> None:
-        found = sorted({s.pid for s in slot.check.sentinels(output, pids) if s.pid > 0})
+        found = sorted({s.pid for s in slot.judge.sentinels(output, pids) if s.pid > 0})
         slot.listing = None
         slot.dead.intersection_update(found)
         if slot.dead:
