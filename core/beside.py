@@ -88,12 +88,13 @@ class _Thread:
 
 
 class _Signals:
-    """What SIGTERM and SIGHUP have told. Nothing is interrupted before the console is shown: of a KeyboardInterrupt in an import
-    the interpreter may die at its very end, though it was caught (its ``unhandled_keyboard_interrupt``)."""
+    """What SIGTERM and SIGHUP have told. The console looks; nothing is interrupted, for while it starts Textual loses a
+    cancellation, and of a KeyboardInterrupt in an import the interpreter may die at its very end, though it was caught (its
+    ``unhandled_keyboard_interrupt``)."""
 
     def __init__(self, *, outlives_terminal: bool) -> None:
         self._outlives_terminal = outlives_terminal
-        self.closed = self.ending = self.shown = False
+        self.closed = self.ending = False
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._take)
 
@@ -104,8 +105,9 @@ class _Signals:
             self.closed = True
         else:
             self.ending = True
-        if self.shown:
-            signal.raise_signal(signal.SIGINT)  # on which alone Textual ends in order, and mends the terminal
+
+    def told(self) -> bool:
+        return self.ending or self.closed
 
 
 def with_console(engine: Engine, settings: Console, commands: Sequence[Extra], *, outlives_terminal: bool) -> int:
@@ -136,15 +138,10 @@ def _console(client: LocalClient, signals: _Signals, settings: Console, commands
     from tui.app import EXIT_STOP, PaletteCommand, run_console  # noqa: PLC0415 (Textual takes a while to import, and headless never needs it)
 
     extras = [PaletteCommand(*extra) for extra in commands]
-    signals.shown = True
-    if signals.ending or signals.closed:
-        return True
     try:
-        return run_console(client, settings, attached=False, commands=extras) in {0, EXIT_STOP}
+        return run_console(client, settings, attached=False, commands=extras, over=signals.told) in {0, EXIT_STOP}
     except KeyboardInterrupt:
         return True
-    finally:
-        signals.shown = False
 
 
 class _Screen(io.FileIO):

@@ -8,10 +8,9 @@ errors, nothing else. What the operator orders goes through :class:`tui.acting.A
 from __future__ import annotations
 
 import gc
-import termios
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -26,7 +25,7 @@ from core.control.client import ControlClient
 from core.errors import PointsmanError
 from core.model import Action, Event
 from core.settings import Console
-from tui import keymap
+from tui import keymap, terminal
 from tui.acting import Acting
 from tui.feed import Feed, View
 from tui.palette import ConsoleCommands
@@ -73,6 +72,7 @@ class ConsoleApp(App[int]):
         attached: bool,
         commands: Sequence[PaletteCommand] = (),
         who: str = "",
+        over: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
@@ -81,6 +81,7 @@ class ConsoleApp(App[int]):
         self.attached = attached
         self.commands = tuple(commands)
         self.acting = Acting(self, client, who)
+        self._over = over
         self._feed = Feed(client, monotonic)
         self._paused: View | None = None
         self._replay: Replay | None = None
@@ -121,6 +122,9 @@ class ConsoleApp(App[int]):
         return replace(live, snapshot=past.snapshot, now=past.now, events=past.events, paused_at=past.now)
 
     def _tick(self) -> None:
+        if self._over():
+            self.exit()
+            return
         view = self.view()
         state = (
             id(view.snapshot),
@@ -288,25 +292,25 @@ class ConsoleApp(App[int]):
 
 
 def run_console(
-    client: ControlClient, console: Console, *, attached: bool, commands: Sequence[PaletteCommand] = ()
+    client: ControlClient,
+    console: Console,
+    *,
+    attached: bool,
+    commands: Sequence[PaletteCommand] = (),
+    over: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Run the console on the main thread until it is left.
+    """Run the console on the main thread until it is left, or ``over``, which is looked at with each painting.
 
     Returns 0 when left with ``q``, and :data:`EXIT_STOP` when the operator asked in so many words to stop the service;
     the caller decides what then happens to it. With ``attached`` False the latter is the only way out.
     """
-    app = ConsoleApp(client, console, attached=attached, commands=commands, who=operator.name())
+    app = ConsoleApp(client, console, attached=attached, commands=commands, who=operator.name(), over=over)
     calm_collector()
-    _give_size()
+    terminal.tell_of_its_end()
+    # Of a terminal that knows no size, or has gone away, Rich by itself assumes another than Textual, which then lays out for ever.
+    app.console.size = shutil.get_terminal_size()
     result = app.run()
     return app.return_code or 0 if result is None else result
-
-
-def _give_size() -> None:
-    """A terminal that does not know its size gets one: Textual and Rich assume different ones, and lay out for ever."""
-    with suppress(termios.error, OSError):
-        if 0 in termios.tcgetwinsize(0):
-            termios.tcsetwinsize(0, (24, 80))
 
 
 def calm_collector() -> None:

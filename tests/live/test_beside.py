@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -25,15 +25,16 @@ pytestmark = pytest.mark.live
 
 
 class Terminal:
-    """``pointsman run`` with its console on a terminal of its own, whose screen is read and thrown away."""
+    """``pointsman run`` with its console on a terminal of its own, whose screen is read and thrown away.
+    ``leader`` begins the command of a process that leads the session in its place."""
 
-    def __init__(self, directory: Path, size: tuple[int, int]) -> None:
+    def __init__(self, directory: Path, size: tuple[int, int], leader: Sequence[str] = ()) -> None:
         self.directory, self.socket = directory, directory / "control.sock"
         ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, size)
         self._ours = ours
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "core.cli", "run", "--config", str(written(directory))],
+            [*leader, sys.executable, "-m", "core.cli", "run", "--config", str(written(directory))],
             stdin=theirs, stdout=theirs, stderr=theirs,
             env=environment(directory, {"TERM": "xterm-256color"}), cwd=directory,
             start_new_session=True, preexec_fn=_take_terminal,  # noqa: PLW1509 - no thread of this test runs yet
@@ -93,6 +94,19 @@ def test_a_terminal_that_is_closed_leaves_dns_answering_until_it_is_told_to_end(
     eventually(lambda: "reloaded" in log.read_text())
     terminal.process.send_signal(signal.SIGTERM)
     assert terminal.process.wait(30) == 0
+
+
+def test_a_terminal_whose_session_somebody_else_leads_ends_as_well(tmp_path: Path) -> None:
+    """A shell or a ``make`` that waits for it: the kernel tells only the leader."""
+    terminal = Terminal(tmp_path, (24, 80), ("sh", "-c", 'trap : HUP; "$@"; exit $?', "sh"))
+    try:
+        eventually(terminal.serves, 2 * STARTS_WITHIN)
+        terminal.close()
+        eventually(lambda: "terminal_closed" in (tmp_path / "state/pointsman.log").read_text())
+        assert terminal.serves()
+    finally:
+        os.killpg(terminal.process.pid, signal.SIGKILL)
+        terminal.process.wait()
 
 
 @pytest.mark.parametrize("terminal", [(24, 80), (0, 0)], ids=["80x24", "without a size"], indirect=True)
