@@ -26,7 +26,9 @@ lint: .venv/.dev
 
 bench: bench-failover bench-dns
 
+# With ARGS="--bed --faults 3" on the bed of real clusters (docs/bed.md).
 bench-failover: .venv/.dev
+	$(if $(findstring --bed,$(ARGS)),tests/bed/install.sh)
 	$(BIN)/python -m bench.failover $(ARGS)
 
 .PHONY: bench-beside bench-scale bench-deciding

@@ -251,7 +251,10 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=50, help="faults of each kind")
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--json", type=Path, help="write every single time there")
+    parser.add_argument("--bed", action="store_true", help="on real clusters (bench.bed), gdnsd and a prober beside it")
     options = parser.parse_args()
+    if options.bed:
+        return subprocess.call([sys.executable, "-m", "bench.bed", "--peers", "--rounds", str(options.faults)])
     kinds = tuple(options.kinds.split(","))
     with demo(UNDER_TEST) as running:
         bench = Bench(running.directory, running.port)

@@ -84,6 +84,7 @@ def many_may_be_silent(state: State, pending: list[str], tick: Tick, now: float)
     if canary is not None:
         return not canary
     spoke = [
-        has_spoken(plan, clusters.get(name, NOBODY), tick.gaps, within, now) for name, plan in world.clusters.items()
+        has_spoken(world, plan, clusters.get(name, NOBODY), tick.gaps, within, now)
+        for name, plan in world.clusters.items()
     ]
     return most(spoke.count(False), len(spoke) - spoke.count(None), world.settings.safety.suspicion_share)

@@ -22,6 +22,8 @@ from core.model import CheckId, Kind, SourceId, SourceKind
 from core.world import ClusterPlan, World
 
 _STEADY = Rhythm()
+_LATELY = 1.5
+"""Periods within which whoever speaks now has been heard."""
 
 
 def soonest(world: World) -> float:
@@ -120,14 +122,15 @@ def last_sign(
 
 
 def has_spoken(
-    plan: ClusterPlan, state: ClusterState, gaps: Mapping[SourceId, float], within: float, now: float
+    world: World, plan: ClusterPlan, state: ClusterState, gaps: Mapping[SourceId, float], within: float, now: float
 ) -> bool | None:
-    """Whether a cluster was heard in the last seconds: more than half of its nodes, its router where it has none, and no
-    router that is quiet. None where nobody of it has spoken lately."""
+    """Whether a cluster was heard in the last seconds, and in the last :data:`_LATELY` of its periods: more than half of its
+    nodes, its router where it has none, and no router that is quiet. None where nobody of it has spoken lately."""
     lately = [source for source in _speakers(plan) if source in gaps and _spoke_lately(state, source, now)]
     if plan.router in lately and plan.router in state.quiet:
         return False
-    heard = [gaps[source] < within for source in lately if source != plan.router or not plan.nodes]
+    voices = [source for source in lately if source != plan.router or not plan.nodes]
+    heard = [gaps[voice] < min(within, _LATELY * _period(world, plan, state, voice)) for voice in voices]
     return sum(heard) * 2 > len(heard) if heard else None
 
 

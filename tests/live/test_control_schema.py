@@ -40,9 +40,7 @@ CHECKS = [
     unsupported_method,
 ]
 DOCUMENT = document("0.1.0")
-SCHEMA = schemathesis.openapi.from_dict(DOCUMENT, config=schemathesis.Config.from_dict(REFUSED)).exclude(
-    path=[*STREAMS]  # a WebSocket is no request
-)
+SCHEMA = schemathesis.pytest.from_fixture("operations")
 
 
 class UnixPool(HTTPConnectionPool):
@@ -68,6 +66,13 @@ class UnixAdapter(HTTPAdapter):
 
 
 @pytest.fixture(scope="module")
+def operations() -> Any:
+    """By a fixture each is a subtest of one test; by itself each would be a test, all with one id, of which xdist runs one."""
+    schema = schemathesis.openapi.from_dict(DOCUMENT, config=schemathesis.Config.from_dict(REFUSED))
+    return schema.exclude(path=[*STREAMS])  # a WebSocket is no request
+
+
+@pytest.fixture(scope="module")
 def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     with program(written(tmp_path_factory.mktemp("schema"))) as it:
         yield it
@@ -85,6 +90,7 @@ def session(it: Program) -> Iterator[requests.Session]:
         yield session
 
 
+@pytest.mark.timeout(900)
 @SCHEMA.parametrize()
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_operation_keeps_to_its_document(case: schemathesis.Case[Any], session: requests.Session) -> None:
