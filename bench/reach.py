@@ -104,6 +104,7 @@ def sshd(directory: Path, relay: int) -> Iterator[int]:
         "PasswordAuthentication": "no",
         "StrictModes": "no",
         "MaxStartups": "1000",
+        "SetEnv": f"HOME={directory}",  # else each channel runs the login files of whoever measures
     }
     if getpass.getuser() == "root":
         Path("/run/sshd").mkdir(exist_ok=True)

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import getpass
 import multiprocessing
 import random
@@ -43,6 +42,7 @@ from bench.reach import PipeTransport, Sampled, sshd
 from core import views
 from core.app import SWITCH_INTERVAL
 from core.clock import Clock
+from core.collector import calm
 from core.engine import Engine
 from core.model import Evidence, Kind, Result, SourceId
 from core.probes import kinds
@@ -223,8 +223,6 @@ class Bench:
             async with self._pointsman(settings) as (engine, noting):
                 self._control = await asyncio.open_unix_connection(str(directory / "control"))
                 await asyncio.sleep(1)
-                gc.collect()
-                gc.freeze()  # as core.app does once all runs
                 await self._ask("late", "-")
                 found.late.clear()
                 before, cpu, began = engine.results, time.process_time(), time.monotonic()
@@ -268,11 +266,14 @@ class Bench:
 
         probes = Probes(settings, engine, clock, reach=reach)
         memory = _resident()
-        tasks = [asyncio.ensure_future(part) for part in (engine.run(), probes.run())]
+        work = engine.run(), probes.run(), calm(lambda: engine.state.round_over)
+        tasks = [asyncio.ensure_future(part) for part in work]
         try:
-            async with asyncio.timeout(PATIENCE):
-                while not engine.state.round_over or any(source not in engine.heard_at for source in sources):
-                    await asyncio.sleep(0.1)
+            deadline = time.monotonic() + PATIENCE
+            while (missing := len({*sources} - engine.heard_at.keys())) or not engine.state.round_over:
+                await asyncio.sleep(1)
+                if time.monotonic() > deadline:
+                    sys.exit(f"bench: after {PATIENCE:g} s {missing} of {len(sources)} sources have not been heard")
             await asyncio.sleep(self._size.interval)
             self._found.memory = _resident() - memory
             yield engine, noting

@@ -7,7 +7,6 @@ thread, and with the console Textual's loop on the main thread (then the engine'
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import random
 import signal
@@ -23,6 +22,7 @@ from core.alerts.alerts import Alerts
 from core.alerts.receivers import receivers
 from core.beside import Extra, with_console
 from core.clock import Clock
+from core.collector import calm
 from core.control import access
 from core.control.server import ControlServer
 from core.engine import Engine
@@ -122,7 +122,6 @@ class Part:
                 loop.add_signal_handler(number, self.stop)
             loop.add_signal_handler(signal.SIGHUP, self.hang_up)
         async with self._running() as service:
-            gc.freeze()  # what is there by now stays: each full collection went through it all and stopped DNS for 55 ms
             notify("READY=1")
             if ready:
                 ready(service)
@@ -189,10 +188,14 @@ class Part:
                     return (*alerts.trouble, *(sharer.trouble if sharer else ()))
 
                 service = Service(engine, store, dns, hands, clock, self._reload, trouble, sharer)
+
+                def settled() -> bool:
+                    return not engine.state.world.clusters or engine.state.round_over
+
                 control = self._control = ControlServer(
                     service,
                     settings.control_socket,
-                    lambda: not engine.state.world.clusters or engine.state.round_over,
+                    settled,
                     version=service.version,
                     access=admitted,
                     record=service.record,
@@ -212,6 +215,7 @@ class Part:
                     self._reload_on_hang_up(),
                     self._watch_store(),
                     self._refresh_dns(),
+                    calm(settled),
                     *((sharer.run(),) if sharer else ()),
                 )
                 async with self._beside(*work):

@@ -4,6 +4,7 @@ it does not allow is refused, and nothing is a server error."""
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +41,9 @@ CHECKS = [
     unsupported_method,
 ]
 DOCUMENT = document("0.1.0")
-SCHEMA = schemathesis.pytest.from_fixture("operations")
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT, config=schemathesis.Config.from_dict(REFUSED)).exclude(
+    path=[*STREAMS]  # a WebSocket is no request
+)
 
 
 class UnixPool(HTTPConnectionPool):
@@ -66,13 +69,6 @@ class UnixAdapter(HTTPAdapter):
 
 
 @pytest.fixture(scope="module")
-def operations() -> Any:
-    """By a fixture each is a subtest of one test; by itself each would be a test, all with one id, of which xdist runs one."""
-    schema = schemathesis.openapi.from_dict(DOCUMENT, config=schemathesis.Config.from_dict(REFUSED))
-    return schema.exclude(path=[*STREAMS])  # a WebSocket is no request
-
-
-@pytest.fixture(scope="module")
 def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     with program(written(tmp_path_factory.mktemp("schema"))) as it:
         yield it
@@ -90,10 +86,7 @@ def session(it: Program) -> Iterator[requests.Session]:
         yield session
 
 
-@pytest.mark.timeout(900)
-@SCHEMA.parametrize()
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-def test_every_operation_keeps_to_its_document(case: schemathesis.Case[Any], session: requests.Session) -> None:
+def _keeps_to_its_document(case: schemathesis.Case[Any], session: requests.Session) -> None:
     response = case.call(base_url="http://pointsman", session=session)
     case.validate_response(response, checks=CHECKS)
     responses = case.operation.definition.raw["responses"]  # also of what is asked for with another method
@@ -102,3 +95,20 @@ def test_every_operation_keeps_to_its_document(case: schemathesis.Case[Any], ses
         # schemathesis' own check does not take prefixItems (JSON Schema 2020-12) for what they are
         schema = described["content"]["application/json"]["schema"] | {"components": DOCUMENT["components"]}
         jsonschema_rs.validator_for(schema).validate(response.json())
+
+
+def _test(path: str, method: str) -> Any:
+    @SCHEMA.include(path=path, method=method.upper()).parametrize()
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    def test(case: schemathesis.Case[Any], session: requests.Session) -> None:
+        _keeps_to_its_document(case, session)
+
+    return test
+
+
+# A test of its own for each: those that schemathesis makes of one function have one id, and of tests with one id xdist runs one.
+for _path in SCHEMA:
+    for _method in SCHEMA[_path]:
+        globals()["_".join(("test", _method, *re.findall(r"\w+", _path), "keeps_to_its_document"))] = _test(
+            _path, _method
+        )
