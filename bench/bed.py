@@ -28,6 +28,9 @@ VISIBLE = (
     "container-stopped", "pod-killed", "nftables-flushed", "router-dead", "router-hung", "nodes-frozen", "uplink-cut", "one-way-loss",
 )  # fmt: skip
 """Faults that an HTTP question to a pod or a router can see."""
+SILENCES = {"router-hung", "nodes-frozen", "node-rebooted", "uplink-cut", "one-way-loss"}
+LAST = 6.0
+"""Seconds that these stand: one of less than five is taken for a gap of the link, and the next is waited for longer."""
 
 
 def run(running: Pointsman, faults: list[Fault], rounds: int, others: Peers | None) -> bool:
@@ -40,14 +43,15 @@ def run(running: Pointsman, faults: list[Fault], rounds: int, others: Peers | No
         for offset, fault in enumerate(faults):
             own = [one for one in clusters if one.database == fault.database]
             cluster = own[0] if fault.database else clusters[(number + offset) % len(clusters)]
-            hold = None
-            if others:
 
-                def hold(fault_at: float, name: str = cluster.name, fault: Fault = fault) -> None:
-                    deadline = time.time() + GIVE_UP
-                    while None in others.since(name, fault_at) and time.time() < deadline:
-                        time.sleep(0.2)
+            def hold(fault_at: float, name: str = cluster.name, fault: Fault = fault) -> None:
+                deadline = time.time() + GIVE_UP
+                while others and None in others.since(name, fault_at) and time.time() < deadline:
+                    time.sleep(0.2)
+                if others:
                     seen[fault.name].append(others.since(name, fault_at))
+                if fault.name in SILENCES:
+                    time.sleep(max(0.0, fault_at + LAST - time.time()))
 
             try:
                 outcome = trial(running, fault, cluster, 0.001, hold)

@@ -12,6 +12,7 @@ no gap worth remembering               the configured ticks, and nothing is kept
 a gap ended                            it is remembered when it is longer than what is left of the worst one before
 a gap that lasts                       is no history yet: a dead source does not excuse itself
 a gap that was an outage               is no history either: who was dead, or hung, is not slow since
+a gap while something has failed       tells of that, and not of the way: a router waits for its dead pods
 as time passes                         the worst gap halves every :data:`HALF_LIFE` seconds
 a source may be quiet for              :data:`MARGIN` times what is left of the worst gap
 never less than                        ``detection.silence.ticks`` of its periods (a router: its answer overdue)

@@ -18,7 +18,7 @@ from core.detection.hysteresis import CheckState, Outcome
 from core.detection.internal import ClusterState
 from core.detection.rhythm import ALONE, MARGIN, Rhythm
 from core.detection.suspicion import WINDOW
-from core.model import CheckId, Kind, SourceId, SourceKind
+from core.model import CheckId, Kind, SourceId, SourceKind, Verdict
 from core.world import ClusterPlan, World
 
 _STEADY = Rhythm()
@@ -56,7 +56,8 @@ def listen(
         rhythm = rhythms.get(source, _STEADY)
         alone = ALONE if source.kind is SourceKind.ROUTER else 1
         if gap < rhythm.gap:
-            rhythm = rhythms[source] = rhythm.ended(alone * deadline / MARGIN, ALONE * deadline, now)
+            outage = 0.0 if _is_broken(state) else ALONE * deadline
+            rhythm = rhythms[source] = rhythm.ended(alone * deadline / MARGIN, outage, now)
         if gap <= nobody or source.kind is SourceKind.DATABASE:
             continue
         rhythms[source] = rhythm.lasting(gap)
@@ -162,6 +163,11 @@ def _quiet_after(world: World, plan: ClusterPlan, state: ClusterState, source: S
         assert plan.cluster.confirm is not None
         return period + (period - plan.cluster.confirm.interval) + 2 * detection.tick
     return detection.silence.ticks * period
+
+
+def _is_broken(state: ClusterState) -> bool:
+    found = (*state.checks.values(), *(pod.check for pod in state.pods.values()))
+    return any(each.verdict is Verdict.FAIL for each in found)
 
 
 def _failed_since(found: CheckState | None, since: float) -> bool:

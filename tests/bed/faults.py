@@ -204,7 +204,7 @@ FAULTS = (
     Fault("runtime-stopped", _on_node("systemctl stop containerd"), _on_node("systemctl start containerd"), r"/runtime: containerd.service is |does not answer"),
     Fault("runtime-killed", _signal_unit("containerd", "KILL"), _ready, r"/runtime: containerd.service is |does not answer"),
     Fault("runtime-hung", _signal_unit("containerd", "STOP"), _signal_unit("containerd", "CONT"), r"/containers: ", erased=False),
-    Fault("machine-destroyed", _virsh("destroy"), lambda scene: scene.bed.machines.run(scene.node.name), r"virtual machine \w+ is shut off"),
+    Fault("machine-destroyed", _virsh("destroy"), lambda scene: scene.bed.machines.run(scene.node.name), r"virtual machine \w+ is (shut off|in shutdown)"),
     Fault("machine-paused", _virsh("suspend"), lambda scene: scene.bed.machines.run(scene.node.name), r"virtual machine \w+ is paused"),
     Fault("machine-crashed", _crash_machine, lambda scene: scene.bed.machines.run(scene.node.name), r"virtual machine \w+ is crashed"),
     *_database_faults("postgresql", "full|too many|remaining connection slots"),
