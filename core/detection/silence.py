@@ -22,7 +22,7 @@ from core.model import CheckId, Kind, SourceId, SourceKind, Verdict
 from core.world import ClusterPlan, World
 
 _STEADY = Rhythm()
-_LATELY = 1.5
+_LATELY = 1.4
 """Periods within which whoever speaks now has been heard."""
 
 

@@ -329,15 +329,14 @@ async def test_a_storm_of_sessions_all_connect(server: Sshd) -> None:
     async def connect() -> Transport:
         return await hub.connect(server.target)
 
-    async def one() -> list[Silence]:
+    async def one() -> None:
         async with watching(connect, ssh=server.settings(), tick=0.5) as seen:
             await seen.evidence()
             await arrived.wait_for(60)
-            return seen.of(WATCH, Silence)
 
     arrived = _Together()
-    lost = await asyncio.gather(*(one() for _ in range(60)))
-    assert sum(len(silences) for silences in lost) == 0
+    await asyncio.gather(*(one() for _ in range(60)))
+    assert "MaxStartups" not in (server.directory / "log").read_text(), "no more at once than sshd takes"
 
 
 class _Together:
