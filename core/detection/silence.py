@@ -125,13 +125,15 @@ def last_sign(
 def has_spoken(
     world: World, plan: ClusterPlan, state: ClusterState, gaps: Mapping[SourceId, float], within: float, now: float
 ) -> bool | None:
-    """Whether a cluster was heard in the last seconds, and in the last :data:`_LATELY` of its periods: more than half of its
-    nodes, its router where it has none, and no router that is quiet. None where nobody of it has spoken lately."""
+    """Whether a cluster was heard ``within`` seconds, and still speaks: in the last :data:`_LATELY` of its periods, or half of that
+    time, so that voices which come in bursts are waited for and not for ever. More than half of its nodes, its router where it
+    has none, and no router that is quiet. None where nobody of it has spoken lately."""
     lately = [source for source in _speakers(plan) if source in gaps and _spoke_lately(state, source, now)]
     if plan.router in lately and plan.router in state.quiet:
         return False
     voices = [source for source in lately if source != plan.router or not plan.nodes]
-    heard = [gaps[voice] < min(within, _LATELY * _period(world, plan, state, voice)) for voice in voices]
+    now_within = [max(within / 2, min(within, _LATELY * _period(world, plan, state, voice))) for voice in voices]
+    heard = [gaps[voice] < limit for voice, limit in zip(voices, now_within, strict=True)]
     return sum(heard) * 2 > len(heard) if heard else None
 
 
