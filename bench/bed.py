@@ -45,10 +45,10 @@ def run(running: Pointsman, faults: list[Fault], rounds: int, others: Peers | No
             cluster = own[0] if fault.database else clusters[(number + offset) % len(clusters)]
 
             def hold(fault_at: float, name: str = cluster.name, fault: Fault = fault) -> None:
-                deadline = time.time() + GIVE_UP
-                while others and None in others.since(name, fault_at) and time.time() < deadline:
-                    time.sleep(0.2)
                 if others:
+                    deadline = time.time() + GIVE_UP
+                    while None in others.since(name, fault_at) and time.time() < deadline:
+                        time.sleep(0.2)
                     seen[fault.name].append(others.since(name, fault_at))
                 if fault.name in SILENCES:
                     time.sleep(max(0.0, fault_at + LAST - time.time()))

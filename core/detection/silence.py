@@ -131,9 +131,11 @@ def has_spoken(
     lately = [source for source in _speakers(plan) if source in gaps and _spoke_lately(state, source, now)]
     if plan.router in lately and plan.router in state.quiet:
         return False
-    voices = [source for source in lately if source != plan.router or not plan.nodes]
-    now_within = [max(within / 2, min(within, _LATELY * _period(world, plan, state, voice))) for voice in voices]
-    heard = [gaps[voice] < limit for voice, limit in zip(voices, now_within, strict=True)]
+    heard = [
+        gaps[source] < max(within / 2, min(within, _LATELY * _period(world, plan, state, source)))
+        for source in lately
+        if source != plan.router or not plan.nodes
+    ]
     return sum(heard) * 2 > len(heard) if heard else None
 
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import inf
 
 from core.model import Kind, Result
 from core.probes.check import Check, Output
@@ -114,9 +113,6 @@ class Watch:
         self._slots = [
             _Slot(c, Judge(c), _Command(2 * i, c.timeout), _Command(2 * i + 1, c.timeout)) for i, c in enumerate(checks)
         ]
-        self._all_answered = False
-        self._driven: tuple[Kind, ...] = ()
-        self._driven_until = inf
 
     def begin(self, now: float) -> None:
         """The script has greeted: everything is defined and run once."""
@@ -130,18 +126,12 @@ class Watch:
     @property
     def first_round_done(self) -> bool:
         """Whether each check has had a result, be it silence."""
-        self._all_answered = self._all_answered or all(slot.answered for slot in self._slots)
-        return self._all_answered
+        return all(slot.answered for slot in self._slots)
 
     def event_driven(self, now: float) -> tuple[Kind, ...]:
-        """The kinds whose event stream is alive. Asked after each result: looked up when a stream began, has proven itself or ended."""
-        if now >= self._driven_until:
-            streams = [
-                (s.check.id.kind, s.stream_since + _STREAM_PROVEN) for s in self._slots if s.stream_since is not None
-            ]
-            self._driven = tuple(dict.fromkeys(kind for kind, proven_at in streams if now >= proven_at))
-            self._driven_until = min((proven_at for _, proven_at in streams if now < proven_at), default=inf)
-        return self._driven
+        """The kinds whose event stream is alive."""
+        alive = (s for s in self._slots if s.stream_since is not None and now >= s.stream_since + _STREAM_PROVEN)
+        return tuple(dict.fromkeys(s.check.id.kind for s in alive))
 
     # --- what the script says -----------------------------------------------------------------------------------------
 
@@ -177,7 +167,7 @@ class Watch:
                 if lived >= _STREAM_PROVEN:
                     self._event(slot, now)
                 slot.stream_ends = 0 if lived > _STREAM_RETRY_LIMIT else slot.stream_ends + 1
-                slot.stream_since, self._driven_until = None, now
+                slot.stream_since = None
                 slot.stream_at = now + min(_STREAM_RETRY_LIMIT, _STREAM_RETRY * 2 ** min(slot.stream_ends, 10))
         return True
 
@@ -316,7 +306,7 @@ class Watch:
             slot.paid_until = min(paid, now + 2 * _SIGNED_AHEAD)
 
     def _stream(self, slot: _Slot, now: float) -> None:
-        slot.stream_at, slot.stream_since, self._driven_until = None, now, now
+        slot.stream_at, slot.stream_since = None, now
         self._send(f"e {slot.main.number} {_escaped(slot.check.events)}")
 
 
