@@ -23,9 +23,9 @@ ALIKE = 0.01
 @dataclass(frozen=True, slots=True)
 class ClusterState:
     """What is known of one cluster. ``waiting``: nothing is known of it yet; ``quiet``: no line for a few ticks, and since
-    when; ``unknown``: quiet for the deadline; ``overdue``: its router is silent even for one that is silent alone.
-    ``rhythms``: the history of those that had gaps. ``settled``: of the checks that are well in all they speak for, the newest
-    result that was looked at; ``ages_at``: no check grows old before."""
+    when; ``unknown``: quiet for the deadline; ``overdue``: its router is silent even for one that is silent alone; ``met``:
+    since when its router is known. ``rhythms``: the history of those that had gaps. ``settled``: of the checks that are well in
+    all they speak for, the newest result that was looked at; ``ages_at``: no check grows old before."""
 
     checks: Mapping[CheckId, CheckState] = field(default_factory=dict)
     pods: Mapping[PodKey, PodState] = field(default_factory=dict)
@@ -35,6 +35,7 @@ class ClusterState:
     quiet: Mapping[SourceId, float] = field(default_factory=dict)
     unknown: frozenset[SourceId] = field(default_factory=frozenset)
     overdue: bool = False
+    met: float | None = None
     rhythms: Mapping[SourceId, Rhythm] = field(default_factory=dict)
     settled: Mapping[CheckId, Evidence] = field(default_factory=dict)
     ages_at: float = 0.0

@@ -3,8 +3,9 @@
 A source is *quiet* after ``detection.silence.ticks`` of its own periods, and *unknown* once that has lasted
 ``detection.silence.deadline`` since it was heard. A router is quiet when its answer is overdue: an interval, two ticks and twice its
 usual round trip; it is *overdue* once even a router whose nodes still speak should have answered. Each of them is given
-longer where its own history has longer gaps (:mod:`core.detection.rhythm`). A source of which nothing is known yet, not
-even that it does not answer, is *waiting*: it still is being connected to, and nothing is made of it.
+longer where its own history has longer gaps (:mod:`core.detection.rhythm`), and a router that was only just met has two deadlines
+when it is silent alone. A source of which nothing is known yet, not even that it does not answer, is *waiting*: it still is being
+connected to, and nothing is made of it.
 
 ``gaps`` count only the time in which this process ran: if it was stalled itself, nobody was silent.
 """
@@ -24,6 +25,8 @@ from core.world import ClusterPlan, World
 _STEADY = Rhythm()
 _LATELY = 1.4
 """Periods within which whoever speaks now has been heard."""
+_MET = 10.0
+"""Seconds for which a router has no history: a start is when this machine has the least time to listen."""
 
 
 def soonest(world: World) -> float:
@@ -46,10 +49,12 @@ def listen(
     detection = world.settings.detection
     deadline = detection.silence.deadline
     nobody = soonest(world)
-    waiting, quiet, unknown, overdue = set(), {}, set(), False
+    waiting, quiet, unknown, overdue, met = set(), {}, set(), False, state.met
     rhythms = dict(state.rhythms)
     for source in plan.expected:
         gap = gaps.get(source)
+        if source == plan.router:
+            met = None if gap is None else now if met is None else met
         if gap is None:
             waiting.add(source)
             continue
@@ -67,15 +72,17 @@ def listen(
             if gap > max(deadline, after):
                 unknown.add(source)
         if source == plan.router:
-            overdue = gap > rhythm.allowed(least, alone * deadline, now)
+            is_new = met is None or now - gap - met < _MET
+            overdue = gap > rhythm.allowed(max(least, 2 * deadline) if is_new else least, alone * deadline, now)
     if (
         waiting != state.waiting
         or quiet.keys() != state.quiet.keys()
         or unknown != state.unknown
         or overdue != state.overdue
+        or met != state.met
     ):
         found = replace(state, waiting=frozenset(waiting), quiet=quiet, unknown=frozenset(unknown))
-        return replace(found, overdue=overdue, rhythms=rhythms)
+        return replace(found, overdue=overdue, met=met, rhythms=rhythms)
     return replace(state, rhythms=rhythms) if rhythms != state.rhythms else state
 
 
