@@ -63,7 +63,6 @@ from dnsserver.server import DnsServer
 
 SAMPLED = 20
 """One in so many sources has its ticks looked at; each of them where there are few."""
-CONNECT = 0.005
 PATIENCE = 400.0
 
 
@@ -253,12 +252,8 @@ class Bench:
         sampled = {*sources[:: SAMPLED if len(sources) > 100 else 1]}
         ssh = Ssh(settings.ssh) if self._size.ssh else None
 
-        gate = asyncio.Semaphore(8)
-
         async def reach(source: SourceId) -> Transport:
             plan = settings.cluster[0].node[0]
-            async with gate:  # no faster than SSH connects would be
-                await asyncio.sleep(CONNECT)
             transport: Transport = (
                 await ssh.connect(Target.parse(plan.ssh, settings.ssh.user)) if ssh else PipeTransport(source, path)
             )

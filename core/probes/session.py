@@ -18,6 +18,7 @@ from core.probes.link import Link, NoGreeting
 from core.probes.poll import Poll
 from core.probes.sink import ProbeSink
 from core.probes.transport import Transport, Unreachable
+from core.probes.turns import Turns
 from core.settings import Detection, Ssh
 
 _WATCH_AGAIN = 600.0  # seconds of polling until the watch is tried again: nothing is polled meanwhile
@@ -40,12 +41,14 @@ class Session:
         sink: ProbeSink,
         clock: Clock,
         random: Random,
+        turns: Turns,
         first_round: asyncio.Event,
         local: bool = False,
     ) -> None:
         self._source, self._checks, self._connect = source, checks, connect
         self._detection, self._ssh = detection, ssh
         self._sink, self._clock, self._random = sink, clock, random
+        self._turns = turns
         self._local = local
         self._told: SourceStatus | None = None
         self._well_told = False
@@ -57,6 +60,7 @@ class Session:
         while True:
             since, slow = None, False
             self._well_told = False
+            await self._turns.wait()
             tried = self._clock.now()
             try:
                 transport = await self._connect()

@@ -20,6 +20,7 @@ from core.probes.session import Session
 from core.probes.sink import ProbeSink
 from core.probes.ssh import Ssh, Target
 from core.probes.transport import LocalTransport, Transport
+from core.probes.turns import Turns
 from core.settings import Cluster, Database, Machine, Node, Settings
 from core.world import build
 
@@ -54,6 +55,7 @@ class Probes:
     ) -> None:
         self._sink, self._clock, self._reach = sink, clock, reach
         self._random = random or randomness.Random()  # noqa: S311 - spreads attempts in time, protects nothing
+        self._turns = Turns()
         self._settings = settings
         self._ssh = _ssh(settings)
         self._workers = self._plan(settings)
@@ -182,6 +184,7 @@ class Probes:
                 sink=sink,
                 clock=self._clock,
                 random=self._random,
+                turns=self._turns,
                 first_round=first_round,
                 local=place.local,
             ).run()

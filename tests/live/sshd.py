@@ -24,6 +24,7 @@ from core.probes.check import Check, Judgement, Output, Sentinel
 from core.probes.session import Session
 from core.probes.ssh import Ssh, Target
 from core.probes.transport import Transport
+from core.probes.turns import Turns
 from core.settings import Detection
 from core.settings import Ssh as SshSettings
 
@@ -257,6 +258,7 @@ async def watching(
         sink=seen,
         clock=Clock(),
         random=Random(1),
+        turns=Turns(),
         first_round=asyncio.Event(),
     )
     task = asyncio.create_task(session.run())
