@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import cast
 
 from core.model import SourceId
-from core.probes.transport import Channel, Receiver, Transport
+from core.probes.transport import Channel, Receiver, Transport, Unreachable
 
 
 class Sampled:
@@ -64,7 +64,10 @@ class PipeTransport:
 
     async def open(self, command: str, receiver: Receiver) -> Channel:
         loop = asyncio.get_running_loop()
-        _, self._pipe = await loop.create_unix_connection(lambda: _Pipe(receiver, self._lost), self._path)
+        try:
+            _, self._pipe = await loop.create_unix_connection(lambda: _Pipe(receiver, self._lost), self._path)
+        except OSError as error:
+            raise Unreachable(str(error)) from error
         self._pipe.write(f"{self._source} {command}\n".encode())
         return self._pipe
 

@@ -261,7 +261,8 @@ class Bench:
 
         probes = Probes(settings, engine, clock, reach=reach)
         memory = _resident()
-        work = engine.run(), probes.run(), calm(lambda: engine.state.round_over)
+        calmed = calm(lambda: engine.state.round_over, lambda: len(engine.heard_at))
+        work = engine.run(), probes.run(), calmed
         tasks = [asyncio.ensure_future(part) for part in work]
         try:
             deadline = time.monotonic() + PATIENCE

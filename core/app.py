@@ -215,7 +215,7 @@ class Part:
                     self._reload_on_hang_up(),
                     self._watch_store(),
                     self._refresh_dns(),
-                    calm(settled),
+                    calm(settled, lambda: len(engine.heard_at)),
                     *((sharer.run(),) if sharer else ()),
                 )
                 async with self._beside(*work):

@@ -47,7 +47,7 @@ class State:
 
     ``round_ends`` is when the first round is over at the latest; ``round_over`` once it is (spec S30). ``keys`` are the
     orders already carried out, newest last. ``revisions`` grow with what an operator wants to have seen (spec S34).
-    ``unread`` are the clusters that are to be assessed at the next look: in the first round results are many, and decide nothing.
+    ``unread`` are the clusters that are to be assessed at the next look: what came of them is well, or of the first round, and erases nothing.
     ``awaited`` is a cluster of which not every check has answered yet; ``looked_at`` is when all was looked at, be it calm or not.
     ``uneasy`` are the clusters whose apps have a low TTL, and until when at least. ``cached`` is until when resolvers may hold
     an address, by app and cluster, of those that have left an answer, or whose TTL was longer before. ``held`` is until when an

@@ -103,7 +103,10 @@ def _on_result(state: State, result: Result, journal: Journal) -> State:
             journal.tell()  # of a pod that is new as well
     if not told and was.verdict is found.verdict is Verdict.OK and was.outcome is found.outcome is Outcome.GOOD:
         return state  # well as before: it is so with nearly every result
-    if not state.round_over and found.verdict is not Verdict.FAIL:
+    is_better = (
+        result.check in after.settled and was.verdict is not Verdict.FAIL and before.pods.keys() <= after.pods.keys()
+    )
+    if is_better or (not state.round_over and found.verdict is not Verdict.FAIL):
         return replace(state, unread=state.unread | {name})
     assessments = state.assessments
     state = reassess(state, (name,), journal)

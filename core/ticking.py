@@ -36,10 +36,10 @@ def on_tick(state: State, tick: Tick, journal: Journal) -> State:
     state, changed = _listen(state, tick, journal)
     state = climb(weigh_all(state, changed, journal), journal)
     state, opened = routers.waited(state, journal.now)
-    state = reassess(state, opened, journal)
-    changed += opened
+    again = [*opened, *sorted(state.unread)]
+    state = reassess(replace(state, unread=frozenset()) if state.unread else state, again, journal)
+    changed += again
     if not state.round_over:
-        state = reassess(replace(state, unread=frozenset()), sorted(state.unread), journal)
         if not whole:
             return state
         state = replace(state, round_over=True)
