@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 
-_BEHIND = 0.02
+_APART = 0.002
+"""Seconds between two that begin, at the least: what they ask for comes later."""
+_BEHIND = 0.1
 """Seconds that one pass of the loop takes when there is more to do than time."""
 _AT_MOST = 1.0
 """Seconds that a turn waits: where this process is always behind, sessions still begin."""
@@ -24,9 +26,9 @@ class Turns:
         """Returns when it is the caller's turn."""
         loop = asyncio.get_running_loop()
         async with self._turn:
-            end = loop.time() + _AT_MOST
             began = loop.time()
-            await asyncio.sleep(0)
-            while began + _BEHIND < (now := loop.time()) < end:
+            end = began + _AT_MOST
+            await asyncio.sleep(_APART)
+            while began + _APART + _BEHIND < (now := loop.time()) < end:
                 began = now
-                await asyncio.sleep(0)
+                await asyncio.sleep(_APART)

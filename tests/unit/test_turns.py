@@ -34,8 +34,8 @@ async def _begins_after(passes: int, turns: Turns) -> int:
     for number in range(passes):
         if begins.done():
             return number
-        time.sleep(0.05)
-        await asyncio.sleep(0)
+        time.sleep(0.15)
+        await asyncio.sleep(0.002)
     await begins
     return passes
 
