@@ -39,13 +39,14 @@ Echo: TypeAlias = Callable[[int, bytes], bytes]
 """From a packet's place and the cookie that it shows to the options of the answer, their length first; or nothing."""
 
 _ROOM = 512 - 28
-"""An answer over this is too long for a cookie to be put in without a look at the client's size."""
+"""An answer over this is too long for a cookie to be put in just so."""
 
 _Key: TypeAlias = bytes | tuple[bytes]
 """What is not an ordinary query has a key that no ordinary one can have, whatever it holds."""
 
-_Body: TypeAlias = tuple[bytes, bytes, int, int]
-"""What follows the id, what follows the name, the slot in which it is counted, and where the name ends."""
+_Body: TypeAlias = tuple[bytes, bytes, int, int, bytes]
+"""What follows the id, what follows the name, the slot in which it is counted, where the name ends; and what follows the name up to
+the length of the options, where a cookie can be put in without a look at the client's size."""
 
 
 class _Unbuilt(Exception):
@@ -165,15 +166,15 @@ class AnswerCache:
                     lowered, rest, shown = packet[2:-43].lower(), packet[-43:-30] + _NO_OPTIONS, packet[-24:]
                 answers = kept(lowered + rest) or kept(stand_in(lowered, rest))
                 if answers is not None:
-                    head, tail, slot, end = next(answers)
+                    head, tail, slot, end, bare = next(answers)
                     counts[slot] += 1
-                    reply = packet[:2] + head + packet[12:end] + tail
-                    if shown and echo and (options := echo(len(replies), shown)):
-                        if len(reply) <= _ROOM:
-                            reply = reply[:-2] + options
-                        else:
-                            reply = with_option(packet, reply, options[2:], self._payload)
-                    replies.append(reply)
+                    if not (shown and echo and (options := echo(len(replies), shown))):
+                        replies.append(packet[:2] + head + packet[12:end] + tail)
+                    elif bare:
+                        replies.append(packet[:2] + head + packet[12:end] + bare + options)
+                    else:
+                        reply = packet[:2] + head + packet[12:end] + tail
+                        replies.append(with_option(packet, reply, options[2:], self._payload))
                     continue
             except (_Unbuilt, IndexError):
                 pass
@@ -212,7 +213,7 @@ class AnswerCache:
         if isinstance(body, int):
             self._counts[body << 1] += 1
             return message.refuse(packet, body)
-        head, tail, slot, end = body
+        head, tail, slot, end, _ = body
         self._counts[slot] += 1
         return packet[:2] + head + packet[12:end] + tail
 
@@ -263,7 +264,8 @@ class AnswerCache:
         head = response.message[2 : message.HEADER_OCTETS]
         head = self._heads.setdefault(head, head)  # one for all that have the same: it stays in the cache of the core
         tail = response.message[response.end :]
-        return head, tail, response.rcode << 1 | bool(head[0] & _TRUNCATED), response.end
+        bare = tail[: -len(_NO_OPTIONS)] if len(response.message) <= _ROOM else b""
+        return head, tail, response.rcode << 1 | bool(head[0] & _TRUNCATED), response.end, bare
 
     def _keep(self, key: _Key, answers: Iterator[_Body], built: int) -> None:
         if self._held + built > self._limit:

@@ -78,18 +78,36 @@ class Cookies:
         """
         now = self._clock()
         known = self._known.get((shown, client))
-        if known is None or known[0] < now:
-            if self._second != int(now):
-                self._second, self._judged = int(now), 0
-            if self._judged >= _MOST_JUDGED:
-                return b"", False
-            self._judged += 1
-            cookie, good = self._judge(shown, client, int(now))
-            known = now + _REMEMBERED, WHOLE + cookie, good
-            if len(self._known) >= _MOST_REMEMBERED:
-                self._known.clear()
-            self._known[shown, client] = known
-        return known[1], known[2]
+        _, options, good = known if known and known[0] >= now else self._look(shown, client, now)
+        return options, good
+
+    def echo(self, peer: Callable[[int], bytes], trusted: set[int]) -> Callable[[int, bytes], bytes]:
+        """As :meth:`answer`, for packets that came together: from a packet's place and its cookie to the options, where the place
+        goes to ``trusted`` when the cookie is good. ``peer`` gives the address at a place. Called for most queries: each line is a per cent."""
+        now, known, look, trust = self._clock(), self._known.get, self._look, trusted.add
+
+        def answer(place: int, shown: bytes) -> bytes:
+            client = peer(place)
+            found = known((shown, client))
+            if found is None or found[0] < now:
+                found = look(shown, client, now)
+            if found[2]:
+                trust(place)
+            return found[1]
+
+        return answer
+
+    def _look(self, shown: bytes, client: bytes, now: float) -> tuple[float, bytes, bool]:
+        if self._second != int(now):
+            self._second, self._judged = int(now), 0
+        if self._judged >= _MOST_JUDGED:
+            return now, b"", False
+        self._judged += 1
+        cookie, good = self._judge(shown, client, int(now))
+        if len(self._known) >= _MOST_REMEMBERED:
+            self._known.clear()
+        found = self._known[shown, client] = now + _REMEMBERED, WHOLE + cookie, good
+        return found
 
     def _judge(self, shown: bytes, client: bytes, now: int) -> tuple[bytes, bool]:
         mine, stamp = shown[:_CLIENT_OCTETS], shown[12:16]

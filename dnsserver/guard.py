@@ -51,7 +51,7 @@ class Guard:
             self._unwrap(packets, clients)
             peer = clients.__getitem__
         trusted: set[int] = set()
-        replies = answers(packets, self._echo(self._cookies, peer, trusted) if self._cookies else None)
+        replies = answers(packets, self._cookies.echo(peer, trusted) if self._cookies else None)
         if self._limiter:
             for i, reply in enumerate(replies):
                 if reply is not None and i not in trusted:
@@ -64,19 +64,6 @@ class Guard:
             return reply
         options, _ = self._cookies.answer(shown, ip_address(client).packed)
         return with_option(query, reply, options[2:], message.STREAM_OCTETS) if options else reply
-
-    @staticmethod
-    def _echo(cookies: Cookies, peer: Callable[[int], bytes], trusted: set[int]) -> Echo:
-        """What notes in ``trusted`` whose cookie was good."""
-        judge, trust = cookies.answer, trusted.add
-
-        def echo(place: int, shown: bytes) -> bytes:
-            options, good = judge(shown, peer(place))
-            if good:
-                trust(place)
-            return options
-
-        return echo
 
     def _limited(self, limiter: Limiter, packet: bytes, reply: bytes, client: bytes) -> bytes | None:
         fate = limiter.fate(client, reply)
