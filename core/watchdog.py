@@ -29,7 +29,6 @@ STALLED = 2.0
 LOOK = 5.0
 """Seconds between looks where no service manager wants them more often."""
 _ANSWER = 1.0
-_TRIES = 2
 _FRAMES = 6
 _QUESTION = b"\0\0\0\1" + bytes(6) + b"\0\0\6\0\1"
 """``. SOA``, behind the id: whatever is answered, it is an answer."""
@@ -102,11 +101,15 @@ class Watchdog:
         return " < ".join(f"{each.filename}:{each.lineno} {each.name}" for each in reversed(found))
 
     def _answers(self) -> bool:
-        for _ in range(_TRIES):
-            key = secrets.token_bytes(2)
-            with suppress(OSError):  # no answer in time, or a port that nobody has; at the end, closed
-                self._socket.sendto(key + _QUESTION, self._address)
-                while self._socket.recv(4096)[:2] != key:  # the answer to an earlier one, that comes late
-                    pass
-                return True
+        """Over TCP where UDP brings nothing: in a flood the rate limit may be what is silent."""
+        key = secrets.token_bytes(2)
+        question = key + _QUESTION
+        with suppress(OSError):  # no answer in time, or a port that nobody has; at the end, closed
+            self._socket.sendto(question, self._address)
+            while self._socket.recv(4096)[:2] != key:  # the answer to an earlier one, that comes late
+                pass
+            return True
+        with suppress(OSError), socket.create_connection(self._address, _ANSWER) as stream:
+            stream.sendall(len(question).to_bytes(2) + question)
+            return stream.recv(4, socket.MSG_WAITALL)[2:] == key
         return False

@@ -18,11 +18,15 @@ ALWAYS_FITS = 512
 NO_COOKIE = b""
 _OPT_OCTETS = 11
 _OPTION = Struct("!HH")
+_LEAST_OPT = OPT_HEAD + ALWAYS_FITS.to_bytes(2) + bytes(6)
+_NONE, _ONE = b"\0\0", b"\0\1"
 
 
 def question_end(packet: bytes) -> int:
-    """The offset behind the question of a packet whose reply has one."""
+    """The offset behind the question of a packet whose reply has one; that behind the header where there is none."""
     at = HEADER_OCTETS
+    if packet[4:6] == _NONE:
+        return at
     while packet[at]:
         at += packet[at] + 1
     return at + 5
@@ -62,10 +66,13 @@ def opt_at(reply: bytes) -> int:
 
 
 def with_option(packet: bytes, reply: bytes, option: bytes, most: int) -> bytes:
-    """The reply with one more option in its OPT; over the client's size it is truncated."""
+    """The reply with one more option in its OPT; over the client's size it is truncated. What could not be read is answered without
+    an OPT, but who asks nothing and shows a cookie wants to know the server's (RFC 7873 section 5.4)."""
     at = opt_at(reply)
-    if at < 0:  # what could not be read is answered without an OPT
-        return reply
+    if at < 0:
+        if packet[4:6] != _NONE:
+            return reply
+        reply, at = reply[:3] + bytes((reply[3] & 0xF0, *bytes(7), 1)) + _LEAST_OPT, HEADER_OCTETS
     length = len(reply) - at - _OPT_OCTETS + len(option)
     whole = reply[: at + 9] + length.to_bytes(2) + reply[at + _OPT_OCTETS :] + option
     if len(whole) > ALWAYS_FITS and most < message.STREAM_OCTETS:
@@ -79,5 +86,5 @@ def with_option(packet: bytes, reply: bytes, option: bytes, most: int) -> bytes:
 
 
 def head(reply: bytes, more: int, *, additionals: bool = True) -> bytes:
-    ident, flags, *_ = HEADER.unpack_from(reply)
-    return HEADER.pack(ident, flags | more, 1, 0, 0, additionals)
+    ident, flags, questions, *_ = HEADER.unpack_from(reply)
+    return HEADER.pack(ident, flags | more, questions, 0, 0, additionals)

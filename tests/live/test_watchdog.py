@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,11 +44,11 @@ class Manager:
 
 
 @contextmanager
-def managed(directory: Path) -> Iterator[tuple[Program, Manager]]:
+def managed(directory: Path, config: str = CONFIG) -> Iterator[tuple[Program, Manager]]:
     place = directory / "notify"
     manager = Manager(place)
     try:
-        with program(written(directory), NOTIFY_SOCKET=str(place), WATCHDOG_USEC="1000000") as it:
+        with program(written(directory, config), NOTIFY_SOCKET=str(place), WATCHDOG_USEC="1000000") as it:
             assert manager.hears(30)
             yield it, manager
             eventually(lambda: manager.hears(1))
@@ -86,6 +87,32 @@ def test_while_dns_stands_still_the_manager_hears_nothing(tmp_path: Path) -> Non
             assert not it.snapshot().trouble, "the engine goes on"
             eventually(lambda: "dns_stalled" in it.said())
         eventually(lambda: "dns_answers_again" in it.said())
+
+
+@contextmanager
+def flooded(address: tuple[str, int]) -> Iterator[None]:
+    """Meanwhile questions come that are refused, a thousand a second."""
+    end = threading.Event()
+
+    def ask() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            while not end.wait(0.001):
+                sock.sendto(b"\0\1\0\0\0\1" + bytes(6) + b"\0\0\6\0\1", address)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
+def test_in_a_flood_that_the_rate_limit_leaves_unanswered_the_manager_still_hears(tmp_path: Path) -> None:
+    limited = CONFIG.replace("[store]", "[dns.rate_limit]\nper_second = 10\nslip = 0\n[store]")
+    with managed(tmp_path, limited) as (it, manager), flooded(("127.0.0.1", int(it.port))):
+        for _ in range(5):
+            assert manager.hears(30)
 
 
 @pytest.mark.parametrize(

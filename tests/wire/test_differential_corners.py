@@ -64,6 +64,7 @@ CORNERS = {
     "trailing octet after the OPT": packet(QUESTION + opt() + b"\0", (1, 0, 0, 1)),
     "no question": packet(b"", (0, 0, 0, 0)),
     "no question, an OPT": packet(opt(), (0, 0, 0, 1)),
+    "no question, a cookie": packet(opt(data=b"\0\x0a\0\x08" + bytes(8)), (0, 0, 0, 1)),
     "two questions": packet(QUESTION * 2, (2, 0, 0, 0)),
     "a question that is not there": packet(b"", (1, 0, 0, 0)),
     "an answer in the query": packet(QUESTION + NAME + A + IN + bytes(4) + b"\0\4" + bytes(4), (1, 1, 0, 0)),
@@ -195,9 +196,13 @@ ACCEPTED: tuple[tuple[str, Callable[[Difference], bool]], ...] = (
         lambda d: d.case == "an OPT that is not at the root" and d.peer == "knot",
     ),
     (
-        "Without a question there is nothing to say; an OPT beside it is not read. It could ask for a cookie (RFC 7873 5.4), which "
-        "NSD alone answers.",
-        lambda d: d.case == "no question, an OPT" and d.theirs.answer == 0,
+        "Without a question and without a cookie there is nothing to say: FORMERR as at Knot and BIND, which put an OPT "
+        "beside it; to NSD it is NOERROR.",
+        lambda d: d.case == "no question, an OPT" and d.theirs._replace(rcode=d.ours.rcode) == d.ours._replace(edns=0),
+    ),
+    (
+        "Who asks nothing and shows a cookie is told the server's (RFC 7873 5.4).",
+        lambda d: d.case == "no question, a cookie" and d.ours.rcode == "NOERROR",
     ),
     (
         "UPDATE is not for this server: NOTIMP, as NSD says; Knot and BIND read it first, and find it malformed.",

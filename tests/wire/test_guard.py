@@ -42,6 +42,15 @@ MINE = bytes(range(8))
 HOME = ip_address("127.0.0.1").packed
 
 
+def over_tcp(server: DnsServer, packet: bytes) -> bytes:
+    with tcp_socket(server) as sock:
+        sock.sendall(framed(packet))
+        return read_frame(sock)
+
+
+WAYS = {"udp": exchange, "tcp": over_tcp}
+
+
 def answered(cookies: Cookies, shown: bytes, client: bytes = HOME) -> tuple[bytes, bool]:
     """Without the head of the option."""
     option, good = cookies.answer(shown, client)
@@ -111,6 +120,20 @@ def test_who_shows_a_cookie_gets_one_back_and_nobody_else_does(server: DnsServer
     assert cookie_of(ways(server, "svc1.net", use_edns=0)) == b""
     forged = MINE + b"\x01" + bytes(15)
     assert cookie_of(ways(server, "nx.svc1.net", use_edns=0, options=[option(COOKIE, forged)]))[:8] == MINE
+
+
+@pytest.mark.parametrize("over", ["udp", "tcp"])
+def test_who_asks_nothing_but_shows_a_cookie_gets_the_servers(server: DnsServer, over: str) -> None:
+    """RFC 7873 section 5.4."""
+    asks = dns.message.Message(id=77)
+    asks.use_edns(0, options=[option(COOKIE, MINE)])
+    answer = dns.message.from_wire(WAYS[over](server, asks.to_wire()))
+    assert (answer.id, answer.rcode(), answer.question, answer.answer) == (77, dns.rcode.NOERROR, [], [])
+    assert cookie_of(answer)[:8] == MINE
+    assert cookie_of(ask(server, cookie_of(answer))) == cookie_of(answer), "it is good"
+    asks.use_edns(0)
+    plain = dns.message.from_wire(WAYS[over](server, asks.to_wire()))
+    assert (plain.rcode(), plain.edns) == (dns.rcode.FORMERR, -1)
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 9, 15, 41])
