@@ -20,6 +20,8 @@ from core.world import ClusterPlan
 
 CANARIES_QUIET = 0.8
 """Seconds without a canary's answer until they are silent: a lost question and its repetition, and more."""
+BEGINNING = 0.01
+"""Seconds that each of many sessions may take to begin, one after the other (:mod:`core.probes.turns`)."""
 
 
 def suspected(state: State, tick: Tick, journal: Journal) -> State:
@@ -36,7 +38,8 @@ def suspected(state: State, tick: Tick, journal: Journal) -> State:
     if not silent and not state.suspicion:
         return state
     settings = state.world.settings
-    grace = settings.ssh.connect_timeout + settings.ssh.backoff_limit
+    sessions = sum(len(plan.nodes) for plan in state.world.clusters.values())
+    grace = settings.ssh.connect_timeout + settings.ssh.backoff_limit + BEGINNING * sessions
     share = settings.safety.suspicion_share
     after = suspect(
         state.suspicion,
