@@ -20,7 +20,7 @@ async def test_whoever_asks_first_begins_first_as_fast_as_the_loop_turns_and_nob
     async with asyncio.timeout(60):
         while len(begun) < 20:
             before = len(begun)
-            time.sleep(0.01)  # noqa: ASYNC251 - the loop is behind
+            time.sleep(0.01)
             await asyncio.sleep(0)
             assert len(begun) <= before + 1
     assert begun == [*range(20)]
