@@ -33,9 +33,11 @@ PEER = "peer_evidence"
 
 def hear(before: Sharing, peers: Peers, now: float) -> tuple[Sharing, frozenset[str]]:
     """What is known of the others now, and the clusters that what they say has changed for."""
-    said = {(name, each) for name, sight in peers.sights.items() for each in _said(sight)}
-    changed = {objection.cluster for _, objection in said ^ before.since.keys()}
-    return replace(before, peers=peers, since={key: before.since.get(key, now) for key in said}), frozenset(changed)
+    was, said = (
+        {(n, s.blind, each) for n, s in sights.items() for each in _said(s)} for sights in (before.sights, peers.sights)
+    )
+    since = {(name, each): before.since.get((name, each), now) for name, _, each in said}
+    return replace(before, peers=peers, since=since), frozenset(each.cluster for _, _, each in was ^ said)
 
 
 def with_peers(own: Assessment, cluster: str, sharing: Sharing, rules: Rules, *, blind: bool) -> Assessment:

@@ -1,7 +1,7 @@
 """The words of scenario files for several instances: what others see, and the orders that all share.
 
 1.0 peer osaka · peer osaka silent a b     another instance is heard, and these clusters are silent for it
-1.0 peer osaka against a: no rules         it has definite evidence; ``blind``: it cannot see; ``gone``: its lease has ended
+1.0 peer osaka against a: no rules         it has definite evidence; ``blind a``: it cannot see; ``gone``: its lease has ended
 1.0 etcd gone · etcd back                  etcd does not answer, and nobody is heard; all are heard again
 1.0 theirs osaka drain a: why              an order that another instance has written
 1.0 theirs-for 30 osaka drain a: why       of which so many seconds are left
@@ -28,7 +28,7 @@ def _peer(run: Run, text: str) -> None:
         what, clusters = (rest[0], rest[1:]) if rest else ("", [])
         against = tuple(Objection(each, "", "internal_anomaly", f"{each}/n1/routes", said) for each in clusters)
         run.sights[name] = Sight(
-            frozenset(clusters) if what == "silent" else frozenset(),
+            frozenset(clusters) if what in {"silent", "blind"} else frozenset(),
             against if what == "against" else (),
             what == "blind",
         )
