@@ -24,8 +24,8 @@ ALIKE = 0.01
 class ClusterState:
     """What is known of one cluster. ``waiting``: nothing is known of it yet; ``quiet``: no line for a few ticks, and since
     when; ``unknown``: quiet for the deadline; ``overdue``: its router is silent even for one that is silent alone; ``met``:
-    since when its router is known. ``rhythms``: the history of those that had gaps. ``settled``: of the checks that are well in
-    all they speak for, the newest result that was looked at; ``ages_at``: no check grows old before."""
+    since when its router is known. ``rhythms``: the history of those that had gaps; ``whole``: of all at once. ``settled``: of the
+    checks that are well in all they speak for, the newest result that was looked at; ``ages_at``: no check grows old before."""
 
     checks: Mapping[CheckId, CheckState] = field(default_factory=dict)
     pods: Mapping[PodKey, PodState] = field(default_factory=dict)
@@ -37,6 +37,7 @@ class ClusterState:
     overdue: bool = False
     met: float | None = None
     rhythms: Mapping[SourceId, Rhythm] = field(default_factory=dict)
+    whole: Rhythm = Rhythm()
     settled: Mapping[CheckId, Evidence] = field(default_factory=dict)
     ages_at: float = 0.0
 

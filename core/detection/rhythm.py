@@ -17,6 +17,7 @@ as time passes                         the worst gap halves every :data:`HALF_LI
 a source may be quiet for              :data:`MARGIN` times what is left of the worst gap
 never less than                        ``detection.silence.ticks`` of its periods (a router: its answer overdue)
 never more than                        ``detection.silence.deadline``; a router while its nodes speak: :data:`ALONE` times
+all voices of a cluster at once        are a source of their own, with a history of its own
 =====================================  ================================================================================
 """
 

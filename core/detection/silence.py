@@ -4,7 +4,8 @@ A source is *quiet* after ``detection.silence.ticks`` of its own periods, and *u
 ``detection.silence.deadline`` since it was heard. A router is quiet when its answer is overdue: an interval, two ticks and twice its
 usual round trip; it is *overdue* once even a router whose nodes still speak should have answered. Each of them is given
 longer where its own history has longer gaps (:mod:`core.detection.rhythm`), and a router that was only just met has two deadlines
-when it is silent alone. A source of which nothing is known yet, not even that it does not answer, is *waiting*: it still is being
+when it is silent alone; all voices of a cluster are quiet once the time in which nobody of it was heard is longer than its own history of
+such times allows. A source of which nothing is known yet, not even that it does not answer, is *waiting*: it still is being
 connected to, and nothing is made of it.
 
 ``gaps`` count only the time in which this process ran: if it was stalled itself, nobody was silent.
@@ -25,6 +26,9 @@ from core.world import ClusterPlan, World
 _STEADY = Rhythm()
 _LATELY = 1.4
 """Periods within which whoever speaks now has been heard."""
+_TOGETHER, _MANY = 0.4, 3
+"""Seconds, and voices at the least, from which on that nobody is heard is no chance: a voice that loses two packets in a row, one in
+ten thousand of a link that loses one in a hundred, is silent for so long, and three at once once in years."""
 _MET = 10.0
 """Seconds for which a router has no history: a start is when this machine has the least time to listen."""
 
@@ -37,7 +41,7 @@ def soonest(world: World) -> float:
 
 def is_calm(state: ClusterState) -> bool:
     """Whether :func:`listen` changes nothing while each source of the cluster was heard lately."""
-    if state.waiting or state.quiet or state.unknown or state.overdue:
+    if state.waiting or state.quiet or state.unknown or state.overdue or state.whole.gap:
         return False
     return not state.rhythms or not any(rhythm.gap for rhythm in state.rhythms.values())
 
@@ -51,6 +55,8 @@ def listen(
     nobody = soonest(world)
     waiting, quiet, unknown, overdue, met = set(), {}, set(), False, state.met
     rhythms = dict(state.rhythms)
+    outage = 0.0 if _is_broken(state) else ALONE * deadline
+    whole, are_all_silent = _listen_to_all(world, plan, state, gaps, outage, now)
     for source in plan.expected:
         gap = gaps.get(source)
         if source == plan.router:
@@ -61,16 +67,16 @@ def listen(
         rhythm = rhythms.get(source, _STEADY)
         alone = ALONE if source.kind is SourceKind.ROUTER else 1
         if gap < rhythm.gap:
-            outage = 0.0 if _is_broken(state) else ALONE * deadline
             rhythm = rhythms[source] = rhythm.ended(alone * deadline / MARGIN, outage, now)
         if gap <= nobody or source.kind is SourceKind.DATABASE:
             continue
         rhythms[source] = rhythm.lasting(gap)
         least = _quiet_after(world, plan, state, source)
-        if gap > (after := rhythm.allowed(least, deadline, now)):
+        after = rhythm.allowed(least, deadline, now)
+        if gap > after or (are_all_silent and source in _speakers(plan)):
             quiet[source] = state.quiet.get(source, now - gap)
-            if gap > max(deadline, after):
-                unknown.add(source)
+        if gap > max(deadline, after):
+            unknown.add(source)
         if source == plan.router:
             is_new = met is None or now - gap - met < _MET
             overdue = gap > rhythm.allowed(max(least, 2 * deadline) if is_new else least, alone * deadline, now)
@@ -81,14 +87,31 @@ def listen(
         or overdue != state.overdue
         or met != state.met
     ):
-        found = replace(state, waiting=frozenset(waiting), quiet=quiet, unknown=frozenset(unknown))
+        found = replace(state, waiting=frozenset(waiting), quiet=quiet, unknown=frozenset(unknown), whole=whole)
         return replace(found, overdue=overdue, met=met, rhythms=rhythms)
-    return replace(state, rhythms=rhythms) if rhythms != state.rhythms else state
+    if rhythms != state.rhythms or whole != state.whole:
+        return replace(state, rhythms=rhythms, whole=whole)
+    return state
+
+
+def _listen_to_all(
+    world: World, plan: ClusterPlan, state: ClusterState, gaps: Mapping[SourceId, float], outage: float, now: float
+) -> tuple[Rhythm, bool]:
+    """The history of the gaps in which nobody of the cluster was heard, and whether one lasts for longer than it allows. On a link
+    that loses packets each voice has long gaps, but hardly ever all of them at the same time."""
+    deadline = world.settings.detection.silence.deadline
+    speakers = [source for source in _speakers(plan) if _spoke_lately(state, source, now)]
+    gap = min(gaps.get(source, 0.0) for source in speakers) if len(speakers) >= _MANY else 0.0
+    rhythm = state.whole.ended(deadline / MARGIN, outage, now) if gap < state.whole.gap else state.whole
+    if gap <= soonest(world):
+        return rhythm, False
+    least = max(_TOGETHER, *(_quiet_after(world, plan, state, source) for source in speakers))
+    return rhythm.lasting(gap), gap > rhythm.allowed(least, deadline, now)
 
 
 def heard_alike(before: ClusterState, after: ClusterState) -> bool:
     """Whether two states of a cluster differ in nothing but the history of its gaps, and when to look at it again."""
-    return before is after or replace(before, rhythms=after.rhythms, ages_at=after.ages_at) == after
+    return before is after or replace(before, rhythms=after.rhythms, whole=after.whole, ages_at=after.ages_at) == after
 
 
 def tried_again(plan: ClusterPlan, state: ClusterState, since: float) -> bool:
