@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from core.detection.hysteresis import CheckState, Outcome, absorb, age, ages_at, renewed
 from core.detection.pods import PodKey, Pods, PodState, absorb_reports
-from core.detection.rhythm import Rhythm
+from core.detection.rhythm import STEADY, Rhythm
 from core.model import CheckId, Evidence, Kind, Result, Silence, SourceId, SourceStatus, Verdict
 from core.settings import PodRule
 from core.world import World
@@ -37,7 +37,7 @@ class ClusterState:
     overdue: bool = False
     met: float | None = None
     rhythms: Mapping[SourceId, Rhythm] = field(default_factory=dict)
-    whole: Rhythm = Rhythm()
+    whole: Rhythm = STEADY
     settled: Mapping[CheckId, Evidence] = field(default_factory=dict)
     ages_at: float = 0.0
 

@@ -54,3 +54,7 @@ class Rhythm:
     def allowed(self, least: float, most: float, now: float) -> float:
         """Seconds for which the source may be quiet now."""
         return max(least, min(most, MARGIN * self.left(now)))
+
+
+STEADY = Rhythm()
+"""Of who had no gap."""

@@ -18,12 +18,11 @@ from dataclasses import replace
 
 from core.detection.hysteresis import CheckState, Outcome
 from core.detection.internal import ClusterState
-from core.detection.rhythm import ALONE, MARGIN, Rhythm
+from core.detection.rhythm import ALONE, MARGIN, STEADY, Rhythm
 from core.detection.suspicion import WINDOW
 from core.model import CheckId, Kind, SourceId, SourceKind, Verdict
 from core.world import ClusterPlan, World
 
-_STEADY = Rhythm()
 _LATELY = 1.4
 """Periods within which whoever speaks now has been heard."""
 _TOGETHER, _MANY = 0.4, 3
@@ -64,7 +63,7 @@ def listen(
         if gap is None:
             waiting.add(source)
             continue
-        rhythm = rhythms.get(source, _STEADY)
+        rhythm = rhythms.get(source, STEADY)
         alone = ALONE if source.kind is SourceKind.ROUTER else 1
         if gap < rhythm.gap:
             rhythm = rhythms[source] = rhythm.ended(alone * deadline / MARGIN, outage, now)
