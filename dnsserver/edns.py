@@ -20,6 +20,7 @@ _OPT_OCTETS = 11
 _OPTION = Struct("!HH")
 _LEAST_OPT = OPT_HEAD + ALWAYS_FITS.to_bytes(2) + bytes(6)
 _NONE, _ONE = b"\0\0", b"\0\1"
+_OPCODE = 0x78
 
 
 def question_end(packet: bytes) -> int:
@@ -70,7 +71,7 @@ def with_option(packet: bytes, reply: bytes, option: bytes, most: int) -> bytes:
     an OPT, but who asks nothing and shows a cookie wants to know the server's (RFC 7873 section 5.4)."""
     at = opt_at(reply)
     if at < 0:
-        if packet[4:6] != _NONE:
+        if packet[4:6] != _NONE or packet[2] & _OPCODE or packet[HEADER_OCTETS : HEADER_OCTETS + 3] != OPT_HEAD:
             return reply
         reply, at = reply[:3] + bytes((reply[3] & 0xF0, *bytes(7), 1)) + _LEAST_OPT, HEADER_OCTETS
     length = len(reply) - at - _OPT_OCTETS + len(option)

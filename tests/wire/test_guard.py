@@ -131,6 +131,9 @@ def test_who_asks_nothing_but_shows_a_cookie_gets_the_servers(server: DnsServer,
     assert (answer.id, answer.rcode(), answer.question, answer.answer) == (77, dns.rcode.NOERROR, [], [])
     assert cookie_of(answer)[:8] == MINE
     assert cookie_of(ask(server, cookie_of(answer))) == cookie_of(answer), "it is good"
+    status = bytearray(asks.to_wire())
+    status[2] |= 2 << 3
+    assert WAYS[over](server, bytes(status))[3] & 15 == dns.rcode.NOTIMP
     asks.use_edns(0)
     plain = dns.message.from_wire(WAYS[over](server, asks.to_wire()))
     assert (plain.rcode(), plain.edns) == (dns.rcode.FORMERR, -1)
