@@ -26,9 +26,9 @@ def _answered(running: Program, times: int) -> None:
         assert running.addresses() & {A, B}
 
 
-def test_a_disk_that_takes_seconds_to_sync_holds_up_an_order_and_no_answer(tmp_path: Path) -> None:
+def test_a_disk_that_takes_a_second_to_sync_holds_up_an_order_and_no_answer(tmp_path: Path) -> None:
     with program(written(tmp_path)) as running, ThreadPoolExecutor() as threads:
-        with injected(running.process.pid, tmp_path / "strace", "fdatasync,fsync", "delay_enter=2000000"):
+        with injected(running.process.pid, tmp_path / "strace", "fdatasync,fsync", "delay_enter=1000000"):
             order = threads.submit(running.order, Action.DRAIN, "a", why="new disk")
             eventually(lambda: running.addresses() == {B})
             _answered(running, 20)
