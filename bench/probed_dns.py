@@ -61,7 +61,7 @@ def main() -> None:
         names = [f"c{number}" for number in numbers]
         (place / "config.toml").write_text(clusters + REST.format(names=names, port=port))
         command = [sys.executable, "-m", "core.cli", "run", "--config", str(place / "config.toml")]
-        with on_terminal(command, place / "state" / "control.sock"), socket.socket(type=socket.SOCK_DGRAM) as sock:
+        with on_terminal(command, place / "control.sock"), socket.socket(type=socket.SOCK_DGRAM) as sock:
             time.sleep(SETTLES)
             sock.connect(("127.0.0.1", port))
             before, began = _asked(routers), time.monotonic()
