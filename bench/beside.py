@@ -34,12 +34,11 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.failover import DOMAIN, UNDER_TEST, Watcher, free_port, percentile
+from core.detection.silence import MET
 
 FAULTS = ("killed", "hung")
 PACE = 0.002
 GIVE_UP = 90.0
-MET = 10.0
-"""Seconds after its start in which pointsman gives a silent router longer: no state to be measured in."""
 PORT = 8081
 
 
@@ -179,6 +178,7 @@ def one(place: Place, ports: Mapping[str, int], cluster: str, fault: str) -> dic
         if time.monotonic() > deadline:
             sys.exit(f"not everybody answers {sorted(everything)}")
         time.sleep(0.05)
+    # just after its start pointsman gives a silent router longer: no state to be measured in
     time.sleep(MET + random.uniform(0.5, 2.5))
     at = place.break_(cluster, fault)
     clean: dict[str, float | None] = dict.fromkeys(ports)

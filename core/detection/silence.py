@@ -28,7 +28,7 @@ _LATELY = 1.4
 _TOGETHER, _MANY = 0.4, 3
 """Seconds, and voices at the least, from which on that nobody is heard is no chance: a voice that loses two packets in a row, one in
 ten thousand of a link that loses one in a hundred, is silent for so long, and three at once once in years."""
-_MET = 10.0
+MET = 10.0
 """Seconds for which a router has no history: a start is when this machine has the least time to listen."""
 
 
@@ -77,20 +77,19 @@ def listen(
         if gap > max(deadline, after):
             unknown.add(source)
         if source == plan.router:
-            is_new = met is None or now - gap - met < _MET
+            is_new = met is None or now - gap - met < MET
             overdue = gap > rhythm.allowed(max(least, 2 * deadline) if is_new else least, alone * deadline, now)
-    if (
-        waiting != state.waiting
-        or quiet.keys() != state.quiet.keys()
-        or unknown != state.unknown
-        or overdue != state.overdue
-        or met != state.met
-    ):
-        found = replace(state, waiting=frozenset(waiting), quiet=quiet, unknown=frozenset(unknown), whole=whole)
-        return replace(found, overdue=overdue, met=met, rhythms=rhythms)
-    if rhythms != state.rhythms or whole != state.whole:
-        return replace(state, rhythms=rhythms, whole=whole)
-    return state
+    found = replace(
+        state,
+        waiting=frozenset(waiting),
+        quiet=quiet,
+        unknown=frozenset(unknown),
+        overdue=overdue,
+        met=met,
+        rhythms=rhythms,
+        whole=whole,
+    )
+    return state if found == state else found
 
 
 def _listen_to_all(
