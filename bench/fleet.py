@@ -3,7 +3,7 @@
 Before it begins, the real ``watch.sh`` runs once in bash on this machine, with real checks and stubs of the tools (``crictl``, ``nft``,
 …: shell scripts that print what such tools print), over the local transport; every octet that it prints for each command is
 kept (:func:`record`). The :class:`Fleet` then speaks for each node: the greeting, a tick line at each period, and, when a command is run, the recorded
-lines with the node's own token and run: ``b`` at once, the output 10 ms later and the end 5 ms after it, three writes as bash makes them.
+lines with the node's own token and run: ``b`` at once, what it printed 15 ms later, or that it is what is known.
 
 A tick's number is the microsecond of the monotonic clock at which it was written, so that whoever reads it knows how late it is.
 Confirmation messages are answered by one HTTP server for all routers, as 127.x.y.z.
@@ -12,6 +12,7 @@ Confirmation messages are answered by one HTTP server for all routers, as 127.x.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import multiprocessing
 import os
@@ -23,7 +24,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import cast
@@ -38,19 +39,23 @@ from core.probes.transport import Channel, LocalTransport, Receiver
 from core.settings import Detection
 
 TICK_SLOTS = 50
-OUTPUT_AFTER, END_AFTER = 0.010, 0.015
+END_AFTER = 0.015
 CONTAINERS = 10
 NFT = "nft list ruleset"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
-@dataclass(slots=True)
+@dataclass
 class Recorded:
     """What one command printed: the data of its ``o`` lines, its exit code, its standard error, as the script wrote them."""
 
     output: list[str] = field(default_factory=list)
     code: str = "0"
     error: str = ""
+
+    @cached_property
+    def sum(self) -> str:
+        return hashlib.sha256("".join(f"{line}\n" for line in self.output).encode()).hexdigest()
 
 
 Recording = dict[str, Recorded]
@@ -166,13 +171,11 @@ def _sorted(printed: str, told: str) -> Recording:
     runs: defaultdict[tuple[str, str], Recorded] = defaultdict(Recorded)
     found: Recording = {}
     for line in printed.splitlines():
-        _, op, number, run, data, *_ = *line.split(" "), "", "", "", ""
+        _, op, number, run, data, error, *_ = *line.split(" "), "", "", "", "", ""
         if op == "o":
             runs[number, run].output.append(data)
-        elif op == "c":
-            runs[number, run].code = data
         elif op == "x":
-            runs[number, run].error = data
+            runs[number, run].code, runs[number, run].error = data, error
             found[commands[number]] = runs[number, run]
     return found
 
@@ -241,22 +244,24 @@ class _Node(asyncio.Protocol):
             _, number, command = line.split(" ", 2)
             self._commands[number] = command
         elif line.startswith("r "):
-            self._begin(line[2:])
+            _, number, known, *_ = *line.split(" "), ""
+            self._begin(number, known)
 
-    def _begin(self, number: str) -> None:
+    def _begin(self, number: str, known: str) -> None:
         self._run += 1
-        run, loop = f"{number} {self._run}", asyncio.get_running_loop()
+        run = f"{number} {self._run}"
         self._say(f"b {run}")
         broken = bool(self.broken) and self.broken in self._commands[number]
         said = EMPTY if broken else self._fleet.recording[self._commands[number]]
+        end = f"{said.code} {said.error}"
         output = [f"o {run} {data}" for data in said.output]
-        loop.call_later(OUTPUT_AFTER, partial(self._say, *output, f"c {run} {said.code}"))
-        loop.call_later(END_AFTER, self._end, f"x {run} {said.error}", broken)
+        lines = [f"i {run} {known} {end}"] if known == said.sum else [*output, f"x {run} {end}"]
+        asyncio.get_running_loop().call_later(END_AFTER, self._end, lines, broken)
 
-    def _end(self, line: str, broken: bool) -> None:
+    def _end(self, lines: list[str], broken: bool) -> None:
         if broken:
             self.fails_at.append(time.monotonic())
-        self._say(line)
+        self._say(*lines)
 
     def beat(self) -> None:
         self._say(f"t {time.monotonic_ns() // 1000}")

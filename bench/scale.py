@@ -289,7 +289,7 @@ class Bench:
         """CPU of single steps and of a snapshot, on the state as it is now."""
         found, state, now = self._found, engine.state, time.time()
         parser, line = FrameParser("0123456789ab"), b"0123456789ab t 1234567890123\n"
-        found.parse = _cost(lambda: parser.feed(line, now), 2000)
+        found.parse = _cost(lambda: parser.beat(line, now), 2000)
         gaps = Tick(dict.fromkeys((source for plan in state.world.clusters.values() for source in plan.sources), 0.01))
         found.tick = _cost(lambda: step(state, gaps, now), 20)
         check, known = next((c, s) for c, s in state.clusters["c0"].checks.items() if c.kind is Kind.RUNTIME)

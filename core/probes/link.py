@@ -15,10 +15,11 @@ from importlib import resources
 from core.clock import Clock
 from core.model import Kind, Result
 from core.probes.check import Check
+from core.probes.command import OUTPUT_LIMIT
 from core.probes.frames import Flood, Frame, FrameParser
 from core.probes.kinds.text import printable
 from core.probes.transport import Channel, Transport, Unreachable
-from core.probes.watch import OUTPUT_LIMIT, Watch
+from core.probes.watch import Watch
 from core.settings import Detection
 
 _GREETING = 5.0  # seconds until a script that has not greeted is given up
@@ -101,7 +102,7 @@ class Link:
         return self._watch is not None and self._watch.first_round_done
 
     def event_driven(self) -> tuple[Kind, ...]:
-        return self._watch.event_driven(self._clock.now()) if self._watch else ()
+        return self._watch.event_driven if self._watch else ()
 
     # --- core.probes.transport.Receiver -------------------------------------------------------------------------------
 
@@ -110,8 +111,9 @@ class Link:
             return
         now = self._clock.now()
         try:
-            frames = self._parser.feed(octets, now)
-            if frames:
+            beat = self._parser.beat(octets, now)
+            frames = () if beat else self._parser.feed(octets, now)
+            if beat or frames:
                 self._gaps.append(now - self._heard_at)
                 self._heard_at = now
                 if self._watch:
@@ -119,6 +121,7 @@ class Link:
             # Ticks alone change nothing: the timer looks at the last instant heard when it fires.
             if [frame for frame in frames if frame.op != "t" and self._frame(frame, now)]:
                 self._wake()
+            self._flush()
         except Flood as flood:
             self._fail(Unreachable(f"the node {flood}"))
         except Exception as error:
@@ -133,7 +136,7 @@ class Link:
     # --- lines and time -----------------------------------------------------------------------------------------------
 
     def _frame(self, frame: Frame, now: float) -> bool:
-        """Handles one line; whether it may have changed what is due."""
+        """Handles one line; whether it may have changed when something is due, or what is told."""
         if frame.op == "u":
             self._measured(frame.number, now)
             return True
@@ -142,7 +145,6 @@ class Link:
         if frame.op == "s" and not self.shell and frame.data in (b"bash", b"sh"):
             self.shell = frame.data.decode()
             self._out.append(script(self.shell, self._token, self._detection))
-            self._flush()
         elif frame.op == "h" and self.shell:
             self._greet(frame.data, now)
             return True
@@ -188,7 +190,7 @@ class Link:
                 self._noop_at = now + _NOOP
                 self._out.append(".")
             self._flush()
-            told = self._watch.first_round_done, self._watch.event_driven(now), self.late, self.cost
+            told = self._watch.first_round_done, self._watch.event_driven, self.late, self.cost
             if told != self._told:
                 self._told = told
                 self._changed()

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from core.clock import Clock
 from core.model import Result
 from core.probes.check import Check
+from core.probes.command import OUTPUT_LIMIT
 from core.probes.results import Judge
 from core.probes.transport import Collector, Transport, Unreachable
-from core.probes.watch import OUTPUT_LIMIT
 
 
 class Poll:

@@ -3,6 +3,7 @@
 Rules:
 - Every check runs at the greeting, then at its interval, and at once when a sentinel or an event gives a sign.
 - A check never runs twice at once. A sign during a run is answered by one more run after it.
+- A run is told the sum of the output that is known: where it prints that again, it says so and sends nothing.
 - A run without an answer at its timeout is silence; it is ended (TERM, a second later KILL) and never read any more.
 - A sentinel that is dead while the listing still names its process is armed again, each time twice as late.
 - An event stream never gives a verdict; when it ends it is started again, each time twice as late. That one which had
@@ -15,19 +16,17 @@ Driven by :mod:`core.probes.session` with frames and instants; the two callables
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from core.model import Kind, Result
 from core.probes.check import Check, Output
+from core.probes.command import Command
 from core.probes.frames import Frame
 from core.probes.results import Judge
 
-OUTPUT_LIMIT = 1 << 20
-"""Octets of a command's output that are read; what comes after is cut off."""
 _SENTINELS = 1000  # at most so many for a check
-_KILL_AFTER = 1.0
 _ALONG = 0.1  # share of its interval by which a check is asked sooner, along with one that is due
 _REARM_FIRST = 0.05
 _SIGN_HOLDS = 1.0
@@ -39,64 +38,53 @@ _SIGNED_LEAST = 0.01  # seconds that a run counts for at least
 
 
 @dataclass(slots=True)
-class _Command:
-    """A command the script knows by its number, and the run of it that is awaited."""
-
-    number: int
-    timeout: float
-    asked_at: float | None = None
-    run: bytes = b""
-    code: int | None = None
-    octets: bytearray = field(default_factory=bytearray)
-    kill_at: float | None = None
-
-    def began(self, run: bytes, now: float) -> None:
-        self.run, self.code, self.asked_at, self.kill_at = run, None, now, None
-        self.octets.clear()
-
-    def ended(self, stderr: bytes) -> Output:
-        self.run, self.asked_at = b"", None
-        stdout = self.octets.decode("utf-8", "replace")
-        return Output(self.code, stdout, stderr.decode("utf-8", "replace"), len(self.octets) >= OUTPUT_LIMIT)
-
-    def overdue(self, now: float) -> bool:
-        return self.asked_at is not None and now >= self.asked_at + self.timeout
-
-    def give_up(self, now: float) -> None:
-        self.run, self.asked_at, self.kill_at = b"", None, now + _KILL_AFTER
-
-    def instants(self) -> list[float | None]:
-        return [self.kill_at, None if self.asked_at is None else self.asked_at + self.timeout]
-
-
-@dataclass(slots=True)
 class _Slot:
     """One check: its command, the command that finds its processes, its sentinels and its event stream."""
 
     check: Check
     judge: Judge
-    main: _Command
-    pids: _Command
+    main: Command
+    pids: Command
     due: float = 0.0
     again: bool = False
     sign: float | None = None  # the first sign no run has begun after
     run_sign: float | None = None  # the sign the present run answers
-    event_at: float | None = None  # when an event's question is to be asked
+    event_at: float = inf  # when an event's question is to be asked
     paid_until: float = 0.0  # what signed runs took, stretched to their share of the time
     answered: bool = False
     listing: Output | None = None
     seen: Output | None = None  # the output that is armed by: the same once more arms nothing else
     armed: frozenset[int] = frozenset()
     dead: set[int] = field(default_factory=set)  # told dead, still listed
-    rearm_at: float | None = None
+    rearm_at: float = inf
     rearms: int = 0
     stream_since: float | None = None
-    stream_at: float | None = None
+    stream_at: float = inf
     stream_ends: int = 0
+    proven_at: float = inf
+    driven: bool = False  # its stream has proven itself
+
+    @property
+    def next(self) -> float:
+        """The instant at which something of it is due."""
+        return min(
+            inf if self.main.awaited else self.due,
+            self.main.ends_at,
+            self.main.kill_at,
+            self.pids.ends_at,
+            self.pids.kill_at,
+            self.rearm_at,
+            self.event_at,
+            self.stream_at,
+            self.proven_at,
+        )
 
 
 class Watch:
-    """See the module. ``bash`` tells which script runs; ``sentinels`` whether other users' processes can be seen."""
+    """See the module. ``bash`` tells which script runs; ``sentinels`` whether other users' processes can be seen.
+
+    ``first_round_done`` once each check has had a result, be it silence; ``event_driven`` are the kinds whose event stream is
+    alive and has proven itself."""
 
     def __init__(
         self,
@@ -111,8 +99,11 @@ class Watch:
         self._bash, self._sentinels, self._events = bash, sentinels, events
         self._send, self._report = send, report
         self._slots = [
-            _Slot(c, Judge(c), _Command(2 * i, c.timeout), _Command(2 * i + 1, c.timeout)) for i, c in enumerate(checks)
+            _Slot(c, Judge(c), Command(2 * i, c.timeout), Command(2 * i + 1, c.timeout)) for i, c in enumerate(checks)
         ]
+        self._next = 0.0
+        self.first_round_done = not checks
+        self.event_driven: tuple[Kind, ...] = ()
 
     def begin(self, now: float) -> None:
         """The script has greeted: everything is defined and run once."""
@@ -123,38 +114,30 @@ class Watch:
             if self._bash and self._events and slot.check.events:
                 self._stream(slot, now)
 
-    @property
-    def first_round_done(self) -> bool:
-        """Whether each check has had a result, be it silence."""
-        return all(slot.answered for slot in self._slots)
-
-    def event_driven(self, now: float) -> tuple[Kind, ...]:
-        """The kinds whose event stream is alive."""
-        alive = (s for s in self._slots if s.stream_since is not None and now >= s.stream_since + _STREAM_PROVEN)
-        return tuple(dict.fromkeys(s.check.id.kind for s in alive))
-
     # --- what the script says -----------------------------------------------------------------------------------------
 
     def on(self, frame: Frame, now: float) -> bool:
-        """One line of the script other than ticks and greetings; whether :meth:`due` may do something sooner for it. Numbers
-        it was never given are ignored."""
+        """One line of the script other than ticks and greetings; whether :meth:`due` is to be called for it sooner than it said, or
+        something is to be told. Numbers it was never given are ignored."""
         index, is_pids = divmod(frame.number, 2)
         if index >= len(self._slots):
             return False
         slot = self._slots[index]
         command = slot.pids if is_pids else slot.main
+        told = self.first_round_done, self.event_driven
         match frame.op:
             case "b":
-                awaited = command.asked_at is not None
                 command.began(frame.data, now)
                 if command is slot.main:
-                    slot.run_sign, slot.sign, slot.event_at = slot.sign, None, None
-                return not awaited
-            case "o" | "c" | "x":
+                    slot.run_sign, slot.sign, slot.event_at = slot.sign, None, inf
+            case "o" | "x" | "i":
                 run, _, data = frame.data.partition(b" ")
-                if run and run == command.run:
-                    self._output(slot, command, frame.op, data, now)
-                return frame.op == "x"
+                if not run or run != command.run:
+                    return False
+                if frame.op == "o":
+                    command.more(data)
+                    return False
+                self._ended(slot, command, frame.op, data, now)
             case "d" if frame.data.isdigit():
                 pid = int(frame.data)
                 slot.armed -= {pid}
@@ -167,32 +150,28 @@ class Watch:
                 if lived >= _STREAM_PROVEN:
                     self._event(slot, now)
                 slot.stream_ends = 0 if lived > _STREAM_RETRY_LIMIT else slot.stream_ends + 1
-                slot.stream_since = None
+                slot.stream_since, slot.proven_at = None, inf
+                self._driven(slot, False)
                 slot.stream_at = now + min(_STREAM_RETRY_LIMIT, _STREAM_RETRY * 2 ** min(slot.stream_ends, 10))
-        return True
+        before, self._next = self._next, min(self._next, slot.next)
+        return self._next < before or told != (self.first_round_done, self.event_driven)
 
-    def _output(self, slot: _Slot, command: _Command, op: str, data: bytes, now: float) -> None:
+    def _ended(self, slot: _Slot, command: Command, op: str, data: bytes, now: float) -> None:
         try:
-            if op == "o":
-                if len(command.octets) < OUTPUT_LIMIT:
-                    command.octets += binascii.a2b_base64(data)
-            elif op == "c":
-                command.code = int(data)
-            else:
-                took = now - (command.asked_at or now)
-                output = command.ended(binascii.a2b_base64(data))
-                if command is slot.main:
-                    self._answered(slot, output, now, took)
-                elif slot.listing is not None:
-                    self._listed(slot, slot.listing, output, now)
+            output = command.ended(op, data)
         except ValueError:  # binascii.Error is one: the run stays without an answer and ends at its deadline
             command.run = b""
+            return
+        if command is slot.main:
+            self._answered(slot, output, now, now - command.asked_at)
+        elif slot.listing is not None:
+            self._listed(slot, slot.listing, output, now)
 
     def _answered(self, slot: _Slot, output: Output, now: float, took: float) -> None:
         output = slot.judge.known(output)
         for result in slot.judge.answered(output, now, took, slot.run_sign):
             self._report(result)
-        slot.answered = True
+        self._count(slot)
         slot.due = now + slot.check.interval
         self._pay(slot, now, took)
         if slot.again:
@@ -203,8 +182,7 @@ class Watch:
         if find := slot.judge.pids_command(output):
             slot.listing = output
             self._send(f"c {slot.pids.number} {_escaped(find)}")
-            self._send(f"r {slot.pids.number}")
-            slot.pids.asked_at = now
+            self._send(slot.pids.ask(now))
         else:
             self._listed(slot, output, None, now)
 
@@ -218,7 +196,7 @@ class Watch:
             slot.rearm_at = now + min(slot.check.interval, _REARM_FIRST * 2 ** min(slot.rearms, 16))
             slot.rearms += 1
         else:
-            slot.rearm_at, slot.rearms = None, 0
+            slot.rearm_at, slot.rearms = inf, 0
         if pids is None and not slot.dead:
             slot.seen = output
         self._arm(slot, frozenset(found[:_SENTINELS]) - slot.dead)
@@ -232,38 +210,40 @@ class Watch:
 
     def due(self, now: float) -> float:
         """Does what is due at ``now`` and returns the instant at which to be called next."""
-        instants: list[float] = []
-        idle = [slot for slot in self._slots if slot.main.asked_at is None]
+        if now < self._next:
+            return self._next
         # What is due soon is asked along: one packet each way, and one start of it all on the node.
-        ahead = _ALONG if any(now >= slot.due for slot in idle) else 0.0
+        ahead = _ALONG if any(now >= slot.due and not slot.main.awaited for slot in self._slots) else 0.0
         for slot in self._slots:
-            self._deadlines(slot, now)
-            if slot.rearm_at is not None and now >= slot.rearm_at:
-                slot.rearm_at, pids = None, slot.armed | slot.dead
-                slot.dead.clear()
-                self._arm(slot, frozenset(pids))
-            if slot.event_at is not None and now >= slot.event_at:
-                self._sign(slot, now, ask=True)
-            if slot.stream_at is not None and now >= slot.stream_at:
-                self._stream(slot, now)
-                self._sign(slot, now, ask=True)  # what happened in between was not heard
-            if slot.main.asked_at is None and now >= slot.due - ahead * slot.check.interval:
+            if now >= slot.next:
+                self._act(slot, now)
+            if not slot.main.awaited and now >= slot.due - ahead * slot.check.interval:
                 self._ask(slot, now)
-            waits = [slot.rearm_at, slot.event_at, slot.stream_at, *slot.main.instants(), *slot.pids.instants()]
-            if slot.main.asked_at is None:
-                waits.append(slot.due)
-            if slot.stream_since is not None and now < slot.stream_since + _STREAM_PROVEN:
-                waits.append(slot.stream_since + _STREAM_PROVEN)
-            instants += [w for w in waits if w is not None]
-        return min(instants, default=now + 60.0)
+        self._next = min((slot.next for slot in self._slots), default=inf)
+        return self._next
+
+    def _act(self, slot: _Slot, now: float) -> None:
+        self._deadlines(slot, now)
+        if now >= slot.rearm_at:
+            slot.rearm_at, pids = inf, slot.armed | slot.dead
+            slot.dead.clear()
+            self._arm(slot, frozenset(pids))
+        if now >= slot.event_at:
+            self._sign(slot, now, ask=True)
+        if now >= slot.stream_at:
+            self._stream(slot, now)
+            self._sign(slot, now, ask=True)  # what happened in between was not heard
+        if now >= slot.proven_at:
+            slot.proven_at = inf
+            self._driven(slot, True)
 
     def _deadlines(self, slot: _Slot, now: float) -> None:
         for command in (slot.main, slot.pids):
-            if command.kill_at is not None and now >= command.kill_at:
-                command.kill_at = None
+            if now >= command.kill_at:
+                command.kill_at = inf
                 self._send(f"k {command.number} KILL")
-            if command.overdue(now):
-                took = now - (command.asked_at or now)
+            if now >= command.ends_at:
+                took = now - command.asked_at
                 command.give_up(now)
                 self._send(f"k {command.number} TERM")
                 if command is slot.main:
@@ -272,27 +252,35 @@ class Watch:
     def _silent(self, slot: _Slot, now: float, took: float) -> None:
         self._pay(slot, now, took)
         slot.sign, slot.run_sign = slot.sign or slot.run_sign, None
-        slot.answered = True
+        self._count(slot)
         slot.due = now if slot.again else now + slot.check.interval
         for result in slot.judge.silent(f"no answer in {slot.check.timeout:g} s", now, took):
             self._report(result)
 
     # --- small steps --------------------------------------------------------------------------------------------------
 
+    def _count(self, slot: _Slot) -> None:
+        if not slot.answered:
+            slot.answered = True
+            self.first_round_done = all(slot.answered for slot in self._slots)
+
+    def _driven(self, slot: _Slot, driven: bool) -> None:
+        slot.driven = driven
+        self.event_driven = tuple(dict.fromkeys(s.check.id.kind for s in self._slots if s.driven))
+
     def _ask(self, slot: _Slot, now: float) -> None:
         slot.again = False
-        slot.main.asked_at = now
-        self._send(f"r {slot.main.number}")
+        self._send(slot.main.ask(now))
 
     def _sign(self, slot: _Slot, now: float, *, ask: bool) -> None:
         slot.sign = slot.sign or now
         if not ask:
             return
-        slot.event_at = None
-        if slot.main.asked_at is None:
-            self._ask(slot, now)
-        else:
+        slot.event_at = inf
+        if slot.main.awaited:
             slot.again = True
+        else:
+            self._ask(slot, now)
 
     def _event(self, slot: _Slot, now: float) -> None:
         if now >= (at := slot.paid_until - _SIGNED_AHEAD):
@@ -306,7 +294,7 @@ class Watch:
             slot.paid_until = min(paid, now + 2 * _SIGNED_AHEAD)
 
     def _stream(self, slot: _Slot, now: float) -> None:
-        slot.stream_at, slot.stream_since = None, now
+        slot.stream_at, slot.stream_since, slot.proven_at = inf, now, now + _STREAM_PROVEN
         self._send(f"e {slot.main.number} {_escaped(slot.check.events)}")
 
 

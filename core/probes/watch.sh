@@ -1,7 +1,8 @@
 # The watch for bash (4 or newer). Sent over standard input after a header that sets T (token), TICK and LIMIT and
 # defines job(). It knows nothing of kinds: it beats, looks at processes, runs what it is given, and says so in lines.
-#   in:  c N COMMAND  define · r N  run · k N SIGNAL  kill the run · s N PID…  sentinels · e N COMMAND  event stream · .
-#   out: t SEQ  tick · d N PID  dead · b N RUN  begins · o, c  output, exit code · x N RUN STDERR  ends · v N  event · w N CODE
+#   in:  c N COMMAND  define · r N [SUM]  run · k N SIGNAL  kill the run · s N PID…  sentinels · e N COMMAND  event stream · .
+#   out: t SEQ  tick · d N PID  dead · b N RUN  begins · o N RUN BASE64  output · x N RUN CODE STDERR  ends
+#        i N RUN SUM CODE STDERR  ends, its output has that sum · v N  event · w N CODE
 #        u TICKS  what the script and its commands have cost so far, in clock ticks of CPU
 set -m # each job is a process group that can be killed whole
 exec 2>/dev/null
@@ -38,10 +39,10 @@ coproc GUARD { exec >/dev/null; guard; }
 exec 9>&"${GUARD[1]}" {GUARD[0]}<&- {GUARD[1]}>&-
 trap 'finish "${JOB[@]}" "${STREAM[@]}"; exit' PIPE # the guard was killed
 
-begin() { # check: one run at a time; asked for during a run, one more follows it
-    if [[ ${JOB[$1]} ]]; then AGAIN[$1]=1; return; fi
+begin() { # check [sum]: one run at a time; asked for during a run, one more follows it
+    if [[ ${JOB[$1]} ]]; then AGAIN[$1]=-$2; return; fi
     printf '%s b %s %s\n' "$T" "$1" $((++run))
-    { cd "$OLDPWD"; job "$T" "$1" "$run" "$LIMIT" "${CMD[$1]}"; } </dev/null 9>&- &
+    { cd "$OLDPWD"; job "$T" "$1" "$run" "$LIMIT" "${CMD[$1]}" "$2"; } </dev/null 9>&- &
     JOB[$1]=$! KILLED[$1]= AGAIN[$1]=
     printf '+ %s\n' "$!" >&9
 }
@@ -70,7 +71,7 @@ reap() {
         [[ ${KILLED[n]} && $(kill -0 -- "-$pid" 2>&1) == *permitted* ]] && continue
         unset "JOB[n]"
         printf -- '- %s\n' "$pid" >&9
-        [[ ${AGAIN[n]} ]] && begin "$n"
+        [[ ${AGAIN[n]} ]] && begin "$n" "${AGAIN[n]#-}"
     done
 }
 
@@ -163,7 +164,7 @@ obey() { # line
     rest=${rest#* }
     case $op in
     c) printf -v "CMD[$n]" %b "$rest" ;;
-    r) begin "$n" ;;
+    r) [[ $rest == "$n" ]] && rest=; begin "$n" "$rest" ;;
     k) [[ ${JOB[n]} ]] && KILLED[n]=$SECONDS && kill "-$rest" -- "-${JOB[n]}" ;;
     s) [[ $rest == "$n" ]] && rest=; arm "$n" $rest ;;
     e)

@@ -56,12 +56,12 @@ arm() { # check pid…: these and no others; the start time of those that stay i
     ticker=$!
 }
 
-begin() { # check: one run at a time
+begin() { # check [sum]: one run at a time
     eval "pid=\$job_$1 command=\$command_$1"
     [ -n "$pid" ] && kill -0 "-$pid" && return
     run=$((run + 1))
     echo "$T b $1 $run"
-    setsid sh -c "$JOB" job "$T" "$1" "$run" "$LIMIT" "$command" </dev/null &
+    setsid sh -c "$JOB" job "$T" "$1" "$run" "$LIMIT" "$command" "$2" </dev/null &
     eval "job_$1=$!"
     left=$!
     for pid in $groups; do kill -0 "-$pid" && left="$left $pid"; done
@@ -77,7 +77,7 @@ while IFS= read -r line; do
     n=${rest%% *} rest=${rest#* }
     case $op in
     c) eval "command_$n=\$(printf %b \"\$rest\")" ;;
-    r) begin "$n" ;;
+    r) [ "$rest" = "$n" ] && rest=; begin "$n" "$rest" ;;
     k) eval "pid=\$job_$n"; [ -n "$pid" ] && kill "-$rest" "-$pid" ;;
     s) [ "$rest" = "$n" ] && rest=; arm "$n" $rest ;;
     esac

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -59,7 +61,8 @@ class Played:
         self.watch.begin(0.0)
 
     def lines(self) -> list[str]:
-        lines = self.sent[:]
+        """Without the sum of what is known, which follows a run's number."""
+        lines = [line.rpartition(" ")[0] if re.match(r"r \d+ ", line) else line for line in self.sent]
         self.sent.clear()
         return lines
 
@@ -77,8 +80,7 @@ class Played:
 
     def ends(self, number: int, stdout: str, now: float, *, code: int = 0, stderr: str = "") -> None:
         self.say("o", number, f"{self.run} {base64.b64encode(stdout.encode()).decode()}", now)
-        self.say("c", number, f"{self.run} {code}", now)
-        self.say("x", number, f"{self.run} {base64.b64encode(stderr.encode()).decode()}", now)
+        self.say("x", number, f"{self.run} {code} {base64.b64encode(stderr.encode()).decode()}", now)
 
     def answers(self, number: int, stdout: str, now: float) -> None:
         self.begins(number, now)
@@ -118,6 +120,42 @@ def test_the_same_output_is_reported_each_time_and_read_once() -> None:
         node.answers(0, "same", now)
     assert [r.at for r in node.news()] == [1.0, 2.0, 3.0]
     assert len(check.read) == 1
+
+
+def _sum(stdout: str) -> str:
+    return hashlib.sha256(base64.b64encode(stdout.encode()) + b"\n").hexdigest()
+
+
+def test_a_run_that_prints_what_is_known_says_that_alone() -> None:
+    check = Listing()
+    node = Played(check)
+    node.answers(0, "all is well", 1.0)
+    node.watch.due(3.0)
+    assert node.sent[-1] == f"r 0 {_sum('all is well')}"
+    node.begins(0, 3.1)
+    node.say("i", 0, f"{node.run} {_sum('all is well')} 0 ", 3.2)
+    assert [(r.at, getattr(r, "said", "")) for r in node.news()] == [(1.0, "all is well"), (3.2, "all is well")]
+    assert len(check.read) == 1
+    node.watch.due(5.2)
+    node.begins(0, 5.3)
+    node.say("i", 0, f"{node.run} {_sum('all is well')} 1 ", 5.4)
+    assert [output.exit_code for output in check.read] == [0, 1]
+
+
+def test_what_is_known_is_what_the_run_was_told_and_nothing_newer() -> None:
+    node = Played(Listing(timeout=1.0))
+    node.answers(0, "first", 1.0)
+    node.watch.due(3.0)  # told of the first; a run that the script began by itself answers before
+    node.answers(0, "not the first", 3.1)
+    node.begins(0, 3.2)
+    node.say("i", 0, f"{node.run} {_sum('first')} 0 ", 3.3)
+    assert [r.said for r in node.news() if isinstance(r, Evidence)] == ["first", "not the first", "first"]
+    node.watch.due(5.3)
+    node.begins(0, 5.4)
+    node.say("i", 0, f"{node.run} {_sum('not the first')} 0 ", 5.5)
+    assert node.news() == []
+    node.watch.due(6.4)
+    assert [type(r) for r in node.news()] == [Silence]
 
 
 def test_no_answer_in_time_is_silence_and_ends_the_run() -> None:
@@ -261,11 +299,11 @@ def test_an_event_stream_triggers_and_is_started_again_each_time_later() -> None
     now, pauses = 1.0, []
     for _ in range(3):
         node.say("w", 0, "1", now)
-        due = node.watch.due(now)
-        pauses.append(due - now)
-        now = due
-        node.watch.due(now)
-        assert node.lines() == ["e 0 monitor", "r 0"]
+        ended, due = now, node.watch.due(now)
+        while not (lines := node.lines()):
+            now, due = due, node.watch.due(due)
+        pauses.append(now - ended)
+        assert lines == ["e 0 monitor", "r 0"]
         node.answers(0, "", now)
     assert pauses == [2.0, 4.0, 8.0]
 
@@ -318,11 +356,13 @@ def test_an_event_that_has_to_wait_is_answered_and_a_dead_sentinel_does_not_wait
 def test_a_kind_is_event_driven_while_its_stream_lives() -> None:
     node = Played(Listing(events="monitor", interval=1000.0))
     node.answers(0, "", 0.1)
-    assert node.watch.event_driven(0.1) == ()
     assert node.watch.due(0.2) == 2.0
-    assert node.watch.event_driven(2.0) == (Kind.CONTAINERS,)
+    driven = [node.watch.event_driven]
+    node.watch.due(2.0)
+    driven.append(node.watch.event_driven)
     node.say("w", 0, "1", 3.0)
-    assert node.watch.event_driven(3.0) == ()
+    driven.append(node.watch.event_driven)
+    assert driven == [(), (Kind.CONTAINERS,), ()]
 
 
 def test_no_stream_is_started_where_events_are_off_or_there_is_no_bash() -> None:
