@@ -75,13 +75,14 @@ def _has_answered(state: State, plan: ClusterPlan) -> bool:
 
 
 def _listen(state: State, tick: Tick, journal: Journal) -> tuple[State, list[str]]:
-    """Most clusters are calm and were heard lately: those are passed over."""
+    """Most clusters are calm and were heard lately: those are passed over. Who is waited for may be so for ever, and is looked at
+    now and then."""
     late = {source.cluster for source in tick.late(soonest(state.world)) if source.kind is not SourceKind.DATABASE}
     old = journal.now - state.looked_at >= LOOK_EVERY
     new, changed = {}, []
     for name, plan in state.world.clusters.items():
         before = after = state.clusters.get(name, NOBODY)
-        if name in late or before is NOBODY or not is_calm(before):
+        if name in late or before is NOBODY or not is_calm(before) or (old and before.waiting):
             after = listen(state.world, plan, before, tick.gaps, journal.now)
         if old and state.round_over and journal.now >= after.ages_at:
             after = grow_old(state.world, after, journal.now)
