@@ -230,9 +230,9 @@ class Bench:
                 found.cpu, found.results = (time.process_time() - cpu) / took, (engine.results - before) / took
                 found.fleet_late = float((await self._ask("late", "-"))[0])
                 found.late = list(found.late)
-                await self._units(engine)
                 if not size.ssh:
                     await self._break(engine, noting)
+                await self._units(engine)  # the last, for nobody is heard meanwhile
         return found
 
     @asynccontextmanager

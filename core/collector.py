@@ -7,6 +7,9 @@ import gc
 from collections.abc import Callable
 
 LOOK = 1.0
+THRESHOLDS = 20_000, 20, 20
+"""Objects more than before, from which on the youngest are gone through, and so on (:func:`gc.set_threshold`). Results replace each other in
+bursts of thousands, and what they leave is freed without a collector: at 700, the usual, it took a fifth of the time at ten thousand nodes."""
 
 
 async def calm(settled: Callable[[], bool], heard: Callable[[], int]) -> None:
@@ -23,4 +26,5 @@ async def calm(settled: Callable[[], bool], heard: Callable[[], int]) -> None:
                 return
     finally:
         gc.freeze()
+        gc.set_threshold(*THRESHOLDS)
         gc.enable()
