@@ -74,7 +74,7 @@ def measure(nodes: int) -> None:
     known = cost(lambda: [is_known(state.clusters[r.check.cluster], r) for r in again]) / len(again)
     kept = views.Views()
     heard: dict[SourceId, float] = dict.fromkeys(sources, now)
-    whole = cost(lambda: kept.clusters(state, views.Heard(now, now, heard)))
+    whole = cost(lambda: [*kept.clusters(state, views.Heard(now, now, heard))])
 
     def renewed() -> None:
         nonlocal state
@@ -82,7 +82,7 @@ def measure(nodes: int) -> None:
 
     renewal = cost(renewed) / len(again)
     later = {source: now + 3 for source in heard if source.kind is not SourceKind.MACHINE}
-    next_one = cost(lambda: kept.clusters(state, views.Heard(now + 3, now, later)))
+    next_one = cost(lambda: [*kept.clusters(state, views.Heard(now + 3, now, later))])
     print(f"200 clusters x {nodes} nodes, {len(good):,} checks")
     print(f"  a first result               {begin * 1e6:8.1f} µs")
     print(

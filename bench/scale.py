@@ -296,13 +296,13 @@ class Bench:
         found.same = _cost(lambda: step(state, Evidence(check, True, known.said, now, 0.01), now), 200)
         snapshots = views.Views()
         found.whole = _cost(
-            lambda: snapshots.clusters(engine.state, views.Heard(now, 0, engine.heard_at, engine.latencies)), 1
+            lambda: [*snapshots.clusters(engine.state, views.Heard(now, 0, engine.heard_at, engine.latencies))], 1
         )
         costs = []
         for _ in range(5):
             await asyncio.sleep(0.5)
             heard = views.Heard(time.time(), 0, engine.heard_at, engine.latencies)
-            costs.append(_cost(lambda heard=heard: snapshots.clusters(engine.state, heard), 1))  # type: ignore[misc]
+            costs.append(_cost(lambda heard=heard: [*snapshots.clusters(engine.state, heard)], 1))  # type: ignore[misc]
         found.again = statistics.median(costs)
 
     async def _break(self, engine: Engine, noting: _Noting) -> None:

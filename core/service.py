@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -16,12 +17,15 @@ from core.errors import CommandRefused
 from core.model import Action, Event, Order, OrderResult
 from core.past import past
 from core.records import RecordTable
-from core.snapshot import AnswerView, DnsStats, HandView, PeersView, Preview, Snapshot, Update
+from core.snapshot import AnswerView, ClusterView, DnsStats, HandView, PeersView, Preview, Snapshot, Update
+from core.state import State
 from core.step import step
 from core.store import Store
 
 REFRESH = 0.5
 EVENTS_AT_ONCE = 200
+PIECE = 0.005
+"""Seconds of making a snapshot in which nobody else has a turn; a cluster is made whole."""
 
 
 class Answering(Protocol):
@@ -81,6 +85,7 @@ class Service:
         engine, state = self._engine, self._engine.state
         settings = state.world.settings
         heard = self._heard()
+        clusters = await self._clusters(state, heard)
         return Snapshot(
             at=self._clock.now(),
             started_at=engine.started_at,
@@ -95,13 +100,24 @@ class Service:
             suspect_self=str(state.suspicion),
             fail_open=tuple(domain for domain, app in state.table.apps.items() if app.fail_open),
             trouble=(*engine.trouble, *self._trouble()),
-            clusters=self._views.clusters(state, heard),
+            clusters=clusters,
             apps=views.apps(state, heard),
             dns=self._dns.stats(),
             listen=tuple(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self._dns.addresses),
             hands=self._hands.views(),
             peers=self._peers.view() if self._peers else None,
         )
+
+    async def _clusters(self, state: State, heard: views.Heard) -> tuple[ClusterView, ...]:
+        """Made in pieces: of thousands of nodes they take longer than anybody is to wait for a decision."""
+        made = []
+        began = self._clock.now()
+        for view in self._views.clusters(state, heard):
+            made.append(view)
+            if self._clock.now() - began > PIECE:
+                await asyncio.sleep(0)
+                began = self._clock.now()
+        return tuple(made)
 
     async def events(
         self,
@@ -121,12 +137,12 @@ class Service:
         return await past(self._store, event)
 
     async def stream(self) -> AsyncIterator[Update]:
-        seen, told = -1, self._engine.last_event_id
+        seen, told = self._engine.version, self._engine.last_event_id
         while True:
             events = tuple(event for event in self._engine.recent if event.id > told)[:EVENTS_AT_ONCE]
             told = events[-1].id if events else told
             yield Update(await self.snapshot(), events)
-            seen = await self._engine.news(self._engine.version if seen < 0 else seen, REFRESH)
+            seen = await self._engine.news(seen, REFRESH)
 
     async def record(self) -> AsyncIterator[bytes]:
         """What comes into the engine from now on, some lines at a time. Raises CommandRefused while somebody else records."""

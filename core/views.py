@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from core.detection.external import SILENCE, Assessment
@@ -61,10 +61,13 @@ class Views:
     def __init__(self) -> None:
         self._kept: dict[str, Kept] = {}
 
-    def clusters(self, state: State, heard: Heard) -> tuple[ClusterView, ...]:
-        """Every cluster, in the order of the settings."""
-        self._kept = {name: self._looked(state, name, plan) for name, plan in state.world.clusters.items()}
-        return tuple(_cluster(state, kept, heard) for kept in self._kept.values())
+    def clusters(self, state: State, heard: Heard) -> Iterator[ClusterView]:
+        """Every cluster, in the order of the settings. Other views may be made, of another state, between one and the next."""
+        for name in self._kept.keys() - state.world.clusters.keys():
+            del self._kept[name]
+        for name, plan in state.world.clusters.items():
+            self._kept[name] = kept = self._looked(state, name, plan)
+            yield _cluster(state, kept, heard)
 
     def _looked(self, state: State, name: str, plan: ClusterPlan) -> Kept:
         kept = self._kept.get(name)

@@ -47,6 +47,19 @@ def test_an_erased_cluster_says_which_check_said_what_and_how_fast(run: Run) -> 
     assert view.safe_at == pytest.approx(run.now + 5)
 
 
+def test_a_view_that_is_made_between_others_is_of_its_own_state(run: Run) -> None:
+    """Many clusters are made in pieces, and two who read them at once share what is kept."""
+    kept, before = views.Views(), run.state
+    list(kept.clusters(before, views.Heard()))
+    run.changed(run.check("a/n2/routes"), "bad", "no rules listed")
+    after = run.state
+    first, second = kept.clusters(before, views.Heard()), kept.clusters(after, views.Heard())
+    made = list(zip(first, second, strict=True))
+    for number, state in enumerate((before, after)):
+        assert [pair[number] for pair in made] == list(views.Views().clusters(state, views.Heard()))
+    assert made[0][0] != made[0][1]
+
+
 def test_a_silent_node_is_unknown_and_never_the_last_good_state(run: Run) -> None:
     run.muted.add("a/n1")
     run.advance(run.now + 3)
