@@ -141,7 +141,11 @@ class Service:
         while True:
             events = tuple(event for event in self._engine.recent if event.id > told)[:EVENTS_AT_ONCE]
             told = events[-1].id if events else told
-            yield Update(await self.snapshot(), events)
+            began = self._clock.now()
+            snapshot = await self.snapshot()
+            took = self._clock.now() - began
+            yield Update(snapshot, events)
+            await asyncio.sleep(took)  # who looks gets half of the time at most, however much there is to see
             seen = await self._engine.news(seen, REFRESH)
 
     async def record(self) -> AsyncIterator[bytes]:
