@@ -158,6 +158,7 @@ class Measured:
     """What one size came to; shares of one core, seconds, octets."""
 
     size: Size
+    begun: float = 0.0
     cpu: float = 0.0
     results: float = 0.0
     memory: float = 0.0
@@ -185,6 +186,7 @@ class Measured:
             f"  of which           {self.parse * 1e6:8.2f} µs to read a tick line, {self.tick * ms:.2f} ms a step of time (40 a second), "
             f"{self.same * 1e6:.1f} µs a result that says the same"
         )
+        print(f"  all heard          {self.begun:8.1f} s after the start")
         print(f"  memory             {self.memory / nodes / 1024:8.1f} KiB a node")
         print(
             f"  tick lateness      {percentile(self.late, 0.5) * ms:8.1f} ms p50, {percentile(self.late, 0.99) * ms:.1f} p99, "
@@ -265,11 +267,12 @@ class Bench:
         work = engine.run(), probes.run(), calmed
         tasks = [asyncio.ensure_future(part) for part in work]
         try:
-            deadline = time.monotonic() + PATIENCE
+            began = time.monotonic()
             while (missing := len({*sources} - engine.heard_at.keys())) or not engine.state.round_over:
                 await asyncio.sleep(1)
-                if time.monotonic() > deadline:
+                if time.monotonic() > began + PATIENCE:
                     sys.exit(f"bench: after {PATIENCE:g} s {missing} of {len(sources)} sources have not been heard")
+            self._found.begun = time.monotonic() - began
             await asyncio.sleep(self._size.interval)
             self._found.memory = _resident() - memory
             yield engine, noting
