@@ -16,7 +16,7 @@ import sys
 import time
 from collections import defaultdict
 
-from bench.failover import percentile
+from bench.failover import LAST, percentile
 from bench.peers import Peers, peers
 from tests.bed.bed import bed
 from tests.bed.faults import FAULTS, Fault
@@ -29,8 +29,6 @@ VISIBLE = (
 )  # fmt: skip
 """Faults that an HTTP question to a pod or a router can see."""
 SILENCES = {"router-hung", "nodes-frozen", "node-rebooted", "uplink-cut", "one-way-loss"}
-LAST = 6.0
-"""Seconds that these stand: one of less than five is taken for a gap of the link, and the next is waited for longer."""
 
 
 def run(running: Pointsman, faults: list[Fault], rounds: int, others: Peers | None) -> bool:

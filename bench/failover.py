@@ -41,6 +41,8 @@ CLUSTERS = ("tokyo", "osaka", "fukuoka")
 DOMAIN = "svc1.net."
 PACE = 0.001
 GIVE_UP = 15.0
+LAST = 6.0
+"""Seconds that a silence stands: one of less than five is taken for a gap of the link, and the next is waited for longer."""
 STEPS = (
     EventName.FAULT_SEEN,
     EventName.EXTERNAL_ANOMALY,
@@ -145,6 +147,8 @@ class Bench:
         else:
             self.times[kind].append((clean - fault.at) * 1000)
             await self._note_steps(kind, cluster, fault.at)
+        if kind == "network":
+            await asyncio.sleep(max(0.0, fault.at + LAST - time.time()))
         await self._lab.mend(cluster, kind)
 
     async def _note_steps(self, kind: str, cluster: str, fault_at: float) -> None:

@@ -9,7 +9,10 @@ once a second. What is generated, for each connection by itself unless it says o
 - *pauses* of a node (garbage collection, a busy disk): 0.3 to 0.9 s, on average every 10 minutes;
 - *bursts* on the way to a whole cluster, its router too: up to 0.12 s, on average once a minute.
 
-    python -m bench.jitter [--hours 24] [--seed 1]
+With ``--onsets N`` so many times thirty seconds, of which the first ten are without a loss: what a link does that begins to lose packets, of
+whose gaps there is no history yet.
+
+    python -m bench.jitter [--hours 24] [--seed 1] [--loss 1] [--onsets N]
 """
 
 from __future__ import annotations
@@ -46,8 +49,8 @@ def world() -> World:
     return build(Settings.model_validate({"app": [{"domain": "svc1.net.", "clusters": names}], "cluster": clusters}))
 
 
-def gaps(random: Random, who: tuple[SourceId, ...], every: float, kind: str) -> Iterator[Gap]:
-    """An endless stream of gaps, ``every`` seconds on average."""
+def gaps(random: Random, who: tuple[SourceId, ...], every: float, kind: str, loss: float) -> Iterator[Gap]:
+    """An endless stream of gaps, ``every`` seconds on average; ``loss`` is the share of packets that are lost."""
     at = START + 10
     while True:
         at += random.expovariate(1 / every)
@@ -55,15 +58,15 @@ def gaps(random: Random, who: tuple[SourceId, ...], every: float, kind: str) -> 
             length, timeout = 0.05, 0.2
             while True:
                 length, timeout = length + timeout * random.uniform(1, 1.2), timeout * 2
-                if random.random() > 0.01:
+                if random.random() > loss:
                     break
         elif kind == "lost answer":
             length = 0.25
             if (
-                random.random() < 0.01 and random.random() < 0.04
+                random.random() < loss and random.random() < 4 * loss
             ):  # the repetition is lost, and one packet of the second
                 length = TIMEOUT + 0.05
-                while random.random() < 0.04:
+                while random.random() < min(0.9, 4 * loss):
                     length += TIMEOUT
         else:
             length = random.uniform(0.3, 0.9) if kind == "pause" else random.uniform(0.02, 0.12)
@@ -71,17 +74,17 @@ def gaps(random: Random, who: tuple[SourceId, ...], every: float, kind: str) -> 
         at += length
 
 
-def streams(world: World, random: Random) -> list[Iterator[Gap]]:
-    made = []
+def streams(world: World, random: Random, loss: float) -> list[Iterator[Gap]]:
+    made, lost = [], 0.05 / loss
     for plan in world.clusters.values():
-        made.append(gaps(random, plan.sources, 60, "burst"))
-        made += [gaps(random, (node,), 5, "loss") for node in plan.nodes]
-        made += [gaps(random, (source,), 5, "lost answer") for source in plan.sources if source == plan.router]
-        made += [gaps(random, (node,), 600, "pause") for node in plan.nodes]
+        made.append(gaps(random, plan.sources, 60, "burst", loss))
+        made += [gaps(random, (node,), lost, "loss", loss) for node in plan.nodes]
+        made += [gaps(random, (source,), lost, "lost answer", loss) for source in plan.sources if source == plan.router]
+        made += [gaps(random, (node,), 600, "pause", loss) for node in plan.nodes]
     return made
 
 
-def play(hours: float, seed: int) -> tuple[int, int, list[str]]:
+def play(hours: float, seed: int, loss: float) -> tuple[int, int, list[str]]:
     """How many gaps there were, how many steps that took, and what was erased."""
     here = world()
     random = Random(seed)  # nothing secret
@@ -90,7 +93,7 @@ def play(hours: float, seed: int) -> tuple[int, int, list[str]]:
     for source in sources:
         kind = Kind.CONFIRM if source.kind is SourceKind.ROUTER else Kind.WATCH
         state, _ = step(state, Evidence(CheckId(source, kind), True, "fine", START, 0.002), START)
-    upcoming = heapq.merge(*streams(here, random))
+    upcoming = heapq.merge(*streams(here, random, loss))
     following = next(upcoming)
     asked: dict[SourceId, float] = {}
     since: dict[SourceId, float] = {}
@@ -132,11 +135,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="false erases on jittery links, at accelerated time")
     parser.add_argument("--hours", type=float, default=24)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--loss", type=float, default=1.0, help="per cent of the packets")
+    parser.add_argument("--onsets", type=int, default=0)
     options = parser.parse_args()
     began = time.process_time()
-    gap_count, steps, erased = play(options.hours, options.seed)
+    hours = 30 / 3600 if options.onsets else options.hours
+    played = [play(hours, options.seed + more, options.loss / 100) for more in range(options.onsets or 1)]
+    gap_count, steps, erased = sum(p[0] for p in played), sum(p[1] for p in played), [e for p in played for e in p[2]]
     took = time.process_time() - began
-    print(f"{options.hours:g} hours, {gap_count} gaps, {steps} steps in {took:.0f} s: {len(erased)} false erases")
+    what = f"{options.onsets * CLUSTERS} onsets" if options.onsets else f"{hours:g} hours"
+    print(
+        f"{what} of {options.loss:g} % loss, {gap_count} gaps, {steps} steps in {took:.0f} s: {len(erased)} false erases"
+    )
     print("\n".join(erased[:20]))
     return 1 if erased else 0
 

@@ -189,6 +189,7 @@ def _fitted(found: ClusterState, plan: ClusterPlan) -> ClusterState:
         answered=frozenset(pair for pair in found.answered if pair[0] in sources),
         waiting=frozenset(sources),  # until the next tick tells
         quiet={source: since for source, since in found.quiet.items() if source in sources},
+        gone=found.gone & sources,
         unknown=found.unknown & sources,
         settled={},  # other rules may hold: all is looked at anew
         ages_at=0.0,

@@ -115,18 +115,18 @@ def _silence(world: World, plan: ClusterPlan, state: ClusterState) -> Cause | No
     if policy == "abnormal" and unknown:
         return Cause(SILENCE, name, f"silent: {', '.join(sorted(unknown))}", min(unknown.values()))
     if plan.router:
-        quiet = sorted(state.quiet[node] for node in plan.nodes if node in state.quiet)
+        gone = sorted(state.quiet[node] for node in plan.nodes if node in state.gone)
         # Where packets get lost, a gap of the router and one of some nodes meet now and then: it takes two unanswered
         # messages too, one after the other or each over a connection of its own.
         found = state.checks.get(CheckId(plan.router, Kind.CONFIRM))
         sure = (
-            len(quiet) == nodes
+            len(gone) == nodes
             or not _is_lossy(plan, state)
             or (found is not None and (found.missed > 1 or found.twice))
         )
-        if plan.router in state.quiet and len(quiet) * 2 >= nodes and sure:
-            since = max(state.quiet[plan.router], quiet[(nodes + 1) // 2 - 1])
-            return Cause(SILENCE, name, f"router and {len(quiet)} of {nodes} nodes silent", since)
+        if plan.router in state.gone and len(gone) * 2 >= nodes and sure:
+            since = max(state.quiet[plan.router], gone[(nodes + 1) // 2 - 1])
+            return Cause(SILENCE, name, f"router and {len(gone)} of {nodes} nodes silent", since)
     elif len(unknown) == nodes:
         return Cause(SILENCE, name, f"all {nodes} nodes silent", max(unknown.values()))
     return None

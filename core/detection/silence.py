@@ -1,6 +1,7 @@
 """Who is quiet (spec S25): how long each source has not been heard, measured in time that we were listening. Pure.
 
-A source is *quiet* after ``detection.silence.ticks`` of its own periods, and *unknown* once that has lasted
+A source is *quiet* after ``detection.silence.ticks`` of its own periods, *gone* when it is so for longer than one lost packet takes, and
+*unknown* once that has lasted
 ``detection.silence.deadline`` since it was heard. A router is quiet when its answer is overdue: an interval, two ticks and twice its
 usual round trip; it is *overdue* once even a router whose nodes still speak should have answered. Each of them is given
 longer where its own history has longer gaps (:mod:`core.detection.rhythm`), and a router that was only just met has two deadlines
@@ -28,6 +29,9 @@ _LATELY = 1.4
 _TOGETHER, _MANY = 0.4, 3
 """Seconds, and voices at the least, from which on that nobody is heard is no chance: a voice that loses two packets in a row, one in
 ten thousand of a link that loses one in a hundred, is silent for so long, and three at once once in years."""
+LOST = 0.31
+"""Seconds that a lost packet keeps a voice silent at the most: Linux sends it again after 0.2 s and a fifth of that. Two voices that have
+lost one each, when a link begins to lose one in a hundred, are no evidence, and there is no history of it yet."""
 MET = 10.0
 """Seconds for which a router has no history: a start is when this machine has the least time to listen."""
 
@@ -52,7 +56,7 @@ def listen(
     detection = world.settings.detection
     deadline = detection.silence.deadline
     nobody = soonest(world)
-    waiting, quiet, unknown, overdue, met = set(), {}, set(), False, state.met
+    waiting, quiet, gone, unknown, overdue, met = set(), {}, set(), set(), False, state.met
     rhythms = dict(state.rhythms)
     outage = 0.0 if _is_broken(state) else ALONE * deadline
     whole, are_all_silent = _listen_to_all(world, plan, state, gaps, outage, now)
@@ -74,6 +78,8 @@ def listen(
         after = rhythm.allowed(least, deadline, now)
         if gap > after or (are_all_silent and source in _speakers(plan)):
             quiet[source] = state.quiet.get(source, now - gap)
+        if source in quiet and gap > LOST:
+            gone.add(source)
         if gap > max(deadline, after):
             unknown.add(source)
         if source == plan.router:
@@ -83,6 +89,7 @@ def listen(
         state,
         waiting=frozenset(waiting),
         quiet=quiet,
+        gone=frozenset(gone),
         unknown=frozenset(unknown),
         overdue=overdue,
         met=met,
