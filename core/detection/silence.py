@@ -43,7 +43,7 @@ def soonest(world: World) -> float:
 
 
 def is_calm(state: ClusterState) -> bool:
-    """Whether :func:`listen` changes nothing while each source of the cluster was heard lately, but who is waiting."""
+    """Whether :func:`listen` changes nothing but who is waiting, while each source of the cluster was heard lately."""
     if state.quiet or state.unknown or state.overdue or state.whole.gap:
         return False
     return not state.rhythms or not any(rhythm.gap for rhythm in state.rhythms.values())
