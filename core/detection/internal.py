@@ -23,9 +23,8 @@ ALIKE = 0.01
 @dataclass(frozen=True, slots=True)
 class ClusterState:
     """What is known of one cluster. ``waiting``: nothing is known of it yet; ``quiet``: no line for a few ticks, and since
-    when; ``gone``: quiet for longer than one lost packet takes;
-    ``unknown``: quiet for the deadline; ``overdue``: its router is silent even for one that is silent alone; ``met``:
-    since when its router is known. ``rhythms``: the history of those that had gaps; ``whole``: of all at once. ``settled``: of the
+    when; ``gone``: quiet for longer than one lost packet takes; ``unknown``: quiet for the deadline; ``overdue``: its router is
+    silent even for one that is silent alone; ``met``: since when its router is known. ``rhythms``: the history of those that had gaps; ``whole``: of all at once. ``settled``: of the
     checks that are well in all they speak for, the newest result that was looked at; ``ages_at``: no check grows old before."""
 
     checks: Mapping[CheckId, CheckState] = field(default_factory=dict)

@@ -91,5 +91,4 @@ class Command:
         return _Printed(found, octets.decode("utf-8", "replace"), len(octets) >= OUTPUT_LIMIT)
 
     def _forget(self) -> None:
-        if self.lines:
-            self.lines, self.size = [], 0
+        self.lines, self.size = [], 0

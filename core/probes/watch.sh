@@ -161,12 +161,12 @@ stream() { # check command: says that something happened, never what; at once, a
 obey() { # line
     local op=${1%% *} rest=${1#* }
     local n=${rest%% *}
-    rest=${rest#* }
+    rest=${rest#"$n"} rest=${rest# } # nothing where only a number came
     case $op in
     c) printf -v "CMD[$n]" %b "$rest" ;;
-    r) [[ $rest == "$n" ]] && rest=; begin "$n" "$rest" ;;
+    r) begin "$n" "$rest" ;;
     k) [[ ${JOB[n]} ]] && KILLED[n]=$SECONDS && kill "-$rest" -- "-${JOB[n]}" ;;
-    s) [[ $rest == "$n" ]] && rest=; arm "$n" $rest ;;
+    s) arm "$n" $rest ;;
     e)
         printf -v rest %b "$rest"
         stream "$n" "$rest" </dev/null 9>&- &

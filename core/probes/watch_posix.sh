@@ -74,12 +74,13 @@ beat </dev/null &
 ticker=$!
 while IFS= read -r line; do
     op=${line%% *} rest=${line#* }
-    n=${rest%% *} rest=${rest#* }
+    n=${rest%% *}
+    rest=${rest#"$n"} rest=${rest# } # nothing where only a number came
     case $op in
     c) eval "command_$n=\$(printf %b \"\$rest\")" ;;
-    r) [ "$rest" = "$n" ] && rest=; begin "$n" "$rest" ;;
+    r) begin "$n" "$rest" ;;
     k) eval "pid=\$job_$n"; [ -n "$pid" ] && kill "-$rest" "-$pid" ;;
-    s) [ "$rest" = "$n" ] && rest=; arm "$n" $rest ;;
+    s) arm "$n" $rest ;;
     esac
 done
 kill -KILL "$ticker"

@@ -83,3 +83,25 @@ def test_a_flood_of_our_own_lines_is_a_flood_too() -> None:
     with pytest.raises(Flood, match="far more than a watch would"):
         for _ in range(100_000):
             parser.feed(b"T0 t 1\n" * 1000, 5.0)
+
+
+@pytest.mark.parametrize(
+    "data", [b"T0 t 1\n", b"T0 t 1", b"T0 t x\n", b"T0 t 1\nT0 t 2\n", b"T0 d 1\n", b"T0 t " + b"9" * 20 + b"\n", b"\n"]
+)
+def test_a_beat_is_a_tick_by_itself_and_nothing_else(data: bytes) -> None:
+    assert FrameParser("T0").beat(data, 0.0) == (data == b"T0 t 1\n")
+
+
+def test_no_beat_is_read_in_the_middle_of_a_line() -> None:
+    parser = FrameParser("T0")
+    parser.feed(b"half of ", 0.0)
+    assert not parser.beat(b"T0 t 1\n", 0.0)
+    assert parser.feed(b"T0 t 1\n", 0.0) == []
+    assert parser.beat(b"T0 t 2\n", 0.0)
+
+
+def test_a_flood_of_beats_is_a_flood_too() -> None:
+    parser = FrameParser("T0")
+    with pytest.raises(Flood, match="far more than a watch would"):
+        for _ in range(1_000_000):
+            parser.beat(b"T0 t 1\n", 5.0)
