@@ -5,11 +5,13 @@ Called by :mod:`core.ticking` at each tick; the rules are in :mod:`core.detectio
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from core.assessing import NOBODY
 from core.detection.external import SILENCE
-from core.detection.silence import canaries_heard, fell_silent, has_spoken, last_sign, tried_again
+from core.detection.rhythm import ALONE
+from core.detection.silence import canaries_heard, fell_silent, has_spoken, last_sign, losses, tried_again
 from core.detection.suspicion import most, suspect
 from core.journal import Journal
 from core.model import EventName, Phase
@@ -66,16 +68,28 @@ def _erased_by_silence(state: State, plan: ClusterPlan) -> list[float]:
     return [s.cause.fault_at for s in standings if s.phase is Phase.ERASED and s.cause and s.cause.rule == SILENCE]
 
 
-def pending_silence(state: State) -> list[str]:
-    """The clusters that silence alone speaks against, and that are still in an answer."""
-    pending = []
+def pending_silence(state: State, now: float) -> list[str]:
+    """The clusters that a silence which counts speaks against, and that are still in an answer."""
+    pending = {}
     for name, assessment in state.assessments.items():
-        if any(cause.rule == SILENCE for cause in assessment.causes) and any(
+        since = [cause.fault_at for cause in assessment.causes if cause.rule == SILENCE]
+        if since and any(
             state.standings.get((app.domain, name), SERVING).phase is not Phase.ERASED
             for app in state.world.clusters[name].apps
         ):
-            pending.append(name)
-    return pending
+            pending[name] = min(since)
+    pending = {name: since for name, since in pending.items() if not state.suspicion.holds(name)}
+    if not pending:
+        return []
+    longest = ALONE * state.world.settings.detection.silence.deadline
+    lost = {name: losses(plan, state.clusters.get(name, NOBODY), now) for name, plan in state.world.clusters.items()}
+    return [name for name, since in pending.items() if now - since > longest or not _our_way_loses(lost, name)]
+
+
+def _our_way_loses(lost: Mapping[str, float | None], cluster: str) -> bool:
+    """Whether the other clusters that speak have lost packets lately too: most of the voices of each, on average."""
+    others = [share for name, share in lost.items() if name != cluster and share is not None]
+    return 2 * sum(others) > len(others)
 
 
 def many_may_be_silent(state: State, pending: list[str], tick: Tick, now: float) -> bool:

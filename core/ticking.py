@@ -48,7 +48,7 @@ def on_tick(state: State, tick: Tick, journal: Journal) -> State:
     state = suspected(state, tick, journal)
     if is_blind(state) != was_blind:
         state = reassess(state, sorted(silent(state)), journal)
-    pending = [name for name in pending_silence(state) if not state.suspicion.holds(name)]
+    pending = pending_silence(state, journal.now)
     if pending and not many_may_be_silent(state, pending, tick, journal.now):
         state = decide(state, domains(state, pending), journal, silent=pending)
     if state.due and journal.now >= state.due:
@@ -83,7 +83,8 @@ def _listen(state: State, tick: Tick, journal: Journal) -> tuple[State, list[str
     for name, plan in state.world.clusters.items():
         before = after = state.clusters.get(name, NOBODY)
         if name in late or before is NOBODY or not is_calm(before) or (old and before.waiting):
-            after = listen(state.world, plan, before, tick.gaps, journal.now)
+            ours = state.suspicion.holds(name)
+            after = listen(state.world, plan, before, tick.gaps, journal.now, ours=ours)
         if old and state.round_over and journal.now >= after.ages_at:
             after = grow_old(state.world, after, journal.now)
             after = _forget(state, after, journal)

@@ -118,6 +118,8 @@ def _why(state: State, domain: str, cluster: str, share: int) -> str:
             else "shadow mode"
             if state.world.settings.safety.shadow
             else "held back: suspect self"
+            if state.suspicion
+            else "held back: others are not heard well either"
         )
         holder = "held by the velocity budget" if (domain, cluster) in state.held else holder
         holder = "first round is not over" if not state.round_over else holder

@@ -18,7 +18,7 @@ from core.model import INTERNAL_KINDS, Cause, CheckId, Kind, Verdict
 from core.world import ClusterPlan, World
 
 SILENCE = "silence"
-UNCORROBORATED = 5
+REPEATED, UNCORROBORATED = 2, 5
 RETRANSMISSION = 0.2
 """Seconds after which Linux sends again what was lost, at the least: a gap as long as this was a lost packet."""
 
@@ -94,10 +94,12 @@ def _confirm(world: World, plan: ClusterPlan, state: ClusterState) -> Iterator[C
 
 
 def _misses(plan: ClusterPlan, state: ClusterState, fall: int) -> int:
-    """Unanswered messages until a router's silence counts alone. On a link that has lost packets before one of them is two
-    lost packets, and the next is a new connection's first: while any of its nodes speaks it takes :data:`UNCORROBORATED`."""
+    """Unanswered messages until a router's silence counts alone. On a link that has lost packets before, one is a few lost packets:
+    it takes :data:`REPEATED`, and while any of its nodes speaks :data:`UNCORROBORATED`."""
+    if not _is_lossy(plan, state):
+        return fall
     speak = any(node not in state.quiet and node not in state.waiting for node in plan.nodes)
-    return max(fall, UNCORROBORATED) if speak and _is_lossy(plan, state) else fall
+    return max(fall, UNCORROBORATED if speak else REPEATED)
 
 
 def _is_lossy(plan: ClusterPlan, state: ClusterState) -> bool:

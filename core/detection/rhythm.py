@@ -13,6 +13,7 @@ a gap ended                            it is remembered when it is longer than w
 a gap that lasts                       is no history yet: a dead source does not excuse itself
 a gap that was an outage               is no history either: who was dead, or hung, is not slow since
 a gap while something has failed       tells of that, and not of the way: a router waits for its dead pods
+a gap while we suspect ourselves       tells of us (spec S28)
 as time passes                         the worst gap halves every :data:`HALF_LIFE` seconds
 a source may be quiet for              :data:`MARGIN` times what is left of the worst gap
 never less than                        ``detection.silence.ticks`` of its periods (a router: its answer overdue)
@@ -33,23 +34,25 @@ ALONE = 5
 @dataclass(frozen=True, slots=True)
 class Rhythm:
     """``worst``: the longest gap lately, in seconds, as it was at the instant ``at`` of its end. ``gap``: one that still
-    lasts, 0 for none."""
+    lasts, 0 for none. ``back``: when the newest one ended."""
 
     worst: float = 0.0
     at: float = 0.0
     gap: float = 0.0
+    back: float = 0.0
 
     def left(self, now: float) -> float:
         """What is left of the worst gap."""
         return float(self.worst * 0.5 ** ((now - self.at) / HALF_LIFE)) if self.worst else 0.0
 
     def lasting(self, gap: float) -> Rhythm:
-        return Rhythm(self.worst, self.at, gap)
+        return Rhythm(self.worst, self.at, gap, self.back)
 
     def ended(self, limit: float, outage: float, now: float) -> Rhythm:
         """After the lasting gap has ended; one longer than ``limit`` counts as that long, one longer than ``outage`` not."""
         gap = min(self.gap, limit) if self.gap <= outage else 0.0
-        return Rhythm(gap, now) if gap > self.left(now) else Rhythm(self.worst, self.at)
+        worst, at = (gap, now) if gap > self.left(now) else (self.worst, self.at)
+        return Rhythm(worst, at, back=now if gap else self.back)
 
     def allowed(self, least: float, most: float, now: float) -> float:
         """Seconds for which the source may be quiet now."""

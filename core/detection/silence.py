@@ -25,6 +25,11 @@ from core.world import ClusterPlan, World
 
 _LATELY = 1.4
 """Periods within which whoever speaks now has been heard."""
+_LATE = 2
+"""Periods after which a voice is late: less is no gap worth remembering."""
+_LOSSES = 1.0
+"""Seconds within which a voice that lost a packet says that its way loses them. Of ten voices that lose one packet in a hundred one or
+two have in such a time, of ten that lose one in five nearly all."""
 _TOGETHER, _MANY = 0.4, 3
 """Seconds, and voices at the least, from which on that nobody is heard is no chance: a voice that loses two packets in a row, one in
 ten thousand of a link that loses one in a hundred, is silent for so long, and three at once once in years."""
@@ -49,15 +54,22 @@ def is_calm(state: ClusterState) -> bool:
 
 
 def listen(
-    world: World, plan: ClusterPlan, state: ClusterState, gaps: Mapping[SourceId, float], now: float
+    world: World,
+    plan: ClusterPlan,
+    state: ClusterState,
+    gaps: Mapping[SourceId, float],
+    now: float,
+    *,
+    ours: bool = False,
 ) -> ClusterState:
-    """The cluster's state with who is waiting, quiet and unknown now; the same object when nothing changed."""
+    """The cluster's state with who is waiting, quiet and unknown now; the same object when nothing changed. ``ours``: a gap may be our
+    own fault (spec S28), and is no history of theirs."""
     detection = world.settings.detection
     deadline = detection.silence.deadline
     nobody = soonest(world)
     waiting, quiet, gone, unknown, overdue, met = set(), {}, set(), set(), False, state.met
     rhythms = dict(state.rhythms)
-    outage = 0.0 if _is_broken(state) else ALONE * deadline
+    outage = 0.0 if ours or _is_broken(state) else ALONE * deadline
     whole, are_all_silent = _listen_to_all(world, plan, state, gaps, outage, now)
     for source in plan.expected:
         gap = gaps.get(source)
@@ -70,7 +82,7 @@ def listen(
         alone = ALONE if source.kind is SourceKind.ROUTER else 1
         if gap < rhythm.gap:
             rhythm = rhythms[source] = rhythm.ended(alone * deadline / MARGIN, outage, now)
-        if gap <= nobody or source.kind is SourceKind.DATABASE:
+        if source.kind is SourceKind.DATABASE or gap <= max(nobody, _LATE * _period(world, plan, state, source)):
             continue
         rhythms[source] = rhythm.lasting(gap)
         least = _quiet_after(world, plan, state, source)
@@ -144,6 +156,17 @@ def fell_silent(plan: ClusterPlan, state: ClusterState, now: float) -> float | N
     fallen = sorted(state.quiet[voice] for voice in voices if voice in state.quiet)
     half = (len(voices) + 1) // 2
     return fallen[half - 1] if fallen and len(fallen) >= half else None
+
+
+def losses(plan: ClusterPlan, state: ClusterState, now: float) -> float | None:
+    """The share of a cluster's voices that have lost packets lately: that are late, or were. None where all of them are and were not
+    before, or where nobody speaks: a dead cluster tells nothing of the way."""
+    voices = [s for s in _speakers(plan) if s not in state.waiting and _spoke_lately(state, s, now)]
+    rhythms = [state.rhythms.get(voice, STEADY) for voice in voices]
+    were_late = sum(rhythm.back > now - _LOSSES for rhythm in rhythms)
+    if all(rhythm.gap for rhythm in rhythms) and not were_late:
+        return None
+    return sum(rhythm.gap > 0 or rhythm.back > now - _LOSSES for rhythm in rhythms) / len(rhythms)
 
 
 def last_sign(

@@ -9,7 +9,8 @@ from __future__ import annotations
 from core.clock import Clock
 from core.model import CheckId, Kind, Result, SourceId, SourceKind, SourceStatus
 from core.probes.confirm.packets import IcmpTarget, TcpTarget
-from core.probes.rounds import Pace, ask_forever
+from core.probes.hedged import AGAIN, Hedged
+from core.probes.rounds import Pace, Target, ask_forever
 from core.probes.sink import ProbeSink
 from core.settings.base import is_address, listen_address
 
@@ -20,8 +21,12 @@ _TIMEOUT = 0.5
 async def worker(canary: str, sink: ProbeSink, clock: Clock) -> None:
     """Ask ``ADDRESS`` by ICMP, ``ADDRESS:PORT`` by TCP, until cancelled."""
     source = SourceId("", canary, SourceKind.CANARY)
-    target = IcmpTarget(canary) if is_address(canary) else TcpTarget(*listen_address(canary))
+    target = Hedged(lambda: _target(canary), [share * _TIMEOUT for share in AGAIN])
     await ask_forever(target, Pace(CheckId(source, Kind.WATCH), _INTERVAL, _TIMEOUT), _Heard(sink), clock)
+
+
+def _target(canary: str) -> Target:
+    return IcmpTarget(canary) if is_address(canary) else TcpTarget(*listen_address(canary))
 
 
 class _Heard:

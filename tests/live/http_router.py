@@ -1,6 +1,6 @@
 """A small HTTP router in a process of its own: ``python http_router.py [CERTIFICATE KEY]``; prints its port.
 
-/connection answers 200 plus the number of connections made so far, /lost too, but never over the first; /host answers 200 when
+/connection answers 200 plus the number of connections made so far, /lost too, but never over the first two; /host answers 200 when
 Host is svc1.net, else 421. /last answers once; from then on nobody can connect, and who has is not answered.
 /odd answers over the first connection once somebody was told nonsense over another.
 """
@@ -24,7 +24,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         path = head.split(b" ", 2)[1].decode()
         if path == "/drop":
             break
-        if path == "/mute" or (path == "/lost" and number == 1):
+        if path == "/mute" or (path == "/lost" and number <= 2):
             await asyncio.sleep(3600)
         if path == "/last":
             if not listening:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench.jitter import play
 
 
@@ -11,6 +13,11 @@ def test_two_hours_of_lost_packets_and_pauses_erase_nothing() -> None:
     assert not erased
 
 
-def test_a_link_that_begins_to_lose_one_packet_in_a_hundred_erases_nothing() -> None:
-    """There is no history of its gaps yet, and two voices that have lost one packet each are silent at once now and then."""
-    assert not [erased for seed in range(60) for erased in play(30 / 3600, seed, 0.01)[2]]
+def test_three_hours_of_routers_that_are_watched_alone_erase_nothing() -> None:
+    assert not play(3, 2, 0.01, nodes_each=0)[2]
+
+
+@pytest.mark.parametrize("loss", [0.01, 0.05, 0.2])
+def test_a_link_that_begins_to_lose_packets_erases_nothing(loss: float) -> None:
+    """There is no history of its gaps yet, and voices that have lost packets are silent at once now and then."""
+    assert not [erased for seed in range(30) for erased in play(30 / 3600, seed, loss)[2]]

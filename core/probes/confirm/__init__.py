@@ -6,6 +6,7 @@ Owns the reading of ``[cluster.confirm]`` and one worker for each cluster. Calle
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import dns.exception
 
@@ -14,6 +15,7 @@ from core.errors import ConfigError
 from core.model import CheckId, Kind, SourceId, SourceKind
 from core.probes.confirm.http import HttpTarget, tls
 from core.probes.confirm.packets import DnsTarget, IcmpTarget, TcpTarget
+from core.probes.hedged import AGAIN, Hedged
 from core.probes.rounds import Pace, Target, Unusable, ask_forever
 from core.probes.sink import ProbeSink
 from core.settings import Cluster, Confirm, Settings
@@ -30,7 +32,7 @@ async def worker(settings: Settings, cluster: Cluster, sink: ProbeSink, clock: C
         return
     asked: Target
     try:
-        asked = target(settings, cluster, confirm)
+        asked = Hedged(partial(target, settings, cluster, confirm), [share * confirm.timeout for share in AGAIN])
     except ConfigError as error:
         asked = Unusable(str(error))
     check = CheckId(SourceId(cluster.name, "router", SourceKind.ROUTER), Kind.CONFIRM)
@@ -62,5 +64,4 @@ def target(settings: Settings, cluster: Cluster, confirm: Confirm) -> Target:
         name=name,
         statuses=status_ranges(confirm.expect),
         context=context,
-        again=confirm.timeout / 2,
     )

@@ -2,8 +2,7 @@
 
 A protocol of its own instead of an HTTP client: ten questions a second to each of hundreds of routers, exact round
 trips, a status that counts as soon as the head is read, and a connection whose end is noticed while nothing is asked.
-A question that waits for long is asked once more over a new connection, and the first answer counts: a lost packet holds up
-the connection that it was lost on, and no other. Called by :mod:`core.probes.confirm`.
+Called by :mod:`core.probes.confirm`.
 """
 
 from __future__ import annotations
@@ -47,14 +46,6 @@ class _Connection(asyncio.Protocol):
         """Whether an answer is waited for."""
         return self._waiter is not None and not self._waiter.done()
 
-    def settle(self, status: int | Exception) -> None:
-        """Somebody else knows what it would have answered."""
-        if self._waiter and not self._waiter.done():
-            if isinstance(status, Exception):
-                self._waiter.set_exception(status)
-            else:
-                self._waiter.set_result(status)
-
     async def exchange(self, request: bytes) -> int:
         """The status code of the answer. ConnectionError: it ended before one came; NoAnswer: what came is not HTTP."""
         if not self._reader.complete and self._reader.status:
@@ -88,8 +79,8 @@ class _Connection(asyncio.Protocol):
             self.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self.asked:
-            self.settle(ConnectionResetError())
+        if self._waiter and self.asked:
+            self._waiter.set_exception(ConnectionResetError())
         elif self.usable:
             self.lost.set()
         self.usable = False
@@ -102,8 +93,7 @@ class _Connection(asyncio.Protocol):
 
 
 class HttpTarget(HeldTarget):
-    """``statuses`` are the ranges that are well. ``name`` is the Host header and the SNI; it is never resolved. ``again``: seconds
-    without an answer until the question is asked once more."""
+    """``statuses`` are the ranges that are well. ``name`` is the Host header and the SNI; it is never resolved."""
 
     def __init__(
         self,
@@ -114,11 +104,9 @@ class HttpTarget(HeldTarget):
         name: str,
         statuses: Sequence[range],
         context: ssl.SSLContext | None,
-        again: float,
     ) -> None:
         self._host, self._port, self._name, self._context = host, port, name, context
-        self._statuses, self._again = tuple(statuses), again
-        self._second: asyncio.Task[None] | None = None
+        self._statuses = tuple(statuses)
         self._request = f"GET {path} HTTP/1.1\r\nHost: {name}\r\nUser-Agent: pointsman\r\nAccept: */*\r\n\r\n".encode(
             "ascii"
         )
@@ -128,65 +116,22 @@ class HttpTarget(HeldTarget):
     def held(self) -> bool:
         return self._connection is not None and self._connection.usable
 
-    @property
-    def asked_twice(self) -> bool:
-        return self._second is not None
-
     async def open(self) -> None:
-        self._connection = await self._opened()
-
-    async def query(self) -> Answer:
-        connection = self._connection
-        assert connection is not None
-        timer = asyncio.get_running_loop().call_later(self._again, self._ask_again, connection)
-        try:
-            status = await connection.exchange(self._request)
-        except Exception:
-            self._forget_second()
-            raise
-        finally:
-            timer.cancel()
-        self._forget_second()
-        return Answer(any(status in statuses for statuses in self._statuses), f"status {status}")
-
-    async def _opened(self) -> _Connection:
         server_name = self._name.strip("[]") if self._context else None
-        _, connection = await asyncio.get_running_loop().create_connection(
+        _, self._connection = await asyncio.get_running_loop().create_connection(
             _Connection, self._host, self._port, ssl=self._context, server_hostname=server_name
         )
-        return connection
 
-    def _ask_again(self, first: _Connection) -> None:
-        self._second = asyncio.get_running_loop().create_task(self._answer_instead(first), name="confirm again")
-
-    async def _answer_instead(self, first: _Connection) -> None:
-        """The same question over a connection of its own, which is held from now on when it is answered first."""
-        connection = None
-        try:
-            connection = await self._opened()
-            status = await connection.exchange(self._request)
-            first.settle(status)
-            self._connection, connection = connection, None
-        except ConnectionError as error:  # whoever asked tries once more, and tells what it means
-            first.settle(error)
-        except Exception:
-            return  # no answer: the first may have one yet
-        finally:
-            if connection:
-                connection.abort()
-        first.abort()  # what it may answer yet is no answer to the next question
-
-    def _forget_second(self) -> None:
-        if self._second:
-            self._second.cancel()
-            self._second = None
+    async def query(self) -> Answer:
+        assert self._connection is not None
+        status = await self._connection.exchange(self._request)
+        return Answer(any(status in statuses for statuses in self._statuses), f"status {status}")
 
     async def until_lost(self) -> None:
         # A connection that was closed on purpose never sets its event.
         await (self._connection.lost.wait() if self._connection else super().until_lost())
 
     def close(self) -> None:
-        self._forget_second()
         if self._connection:
             self._connection.abort()
             self._connection = None
