@@ -1,7 +1,7 @@
 """A question that waits for long is asked again over a connection of its own, and the first answer counts (a hedged request).
 
 A lost packet holds up the connection that it was lost on, and no other; where nothing is sent again, as with ICMP and DNS, it is the whole
-question. Called by :mod:`core.probes.confirm` and :mod:`core.probes.canary`, for every kind of message.
+question. What cannot be sent at all, be it for a filter or a full queue of our own, is tried again as well. Called by :mod:`core.probes.confirm` and :mod:`core.probes.canary`, for every kind of message.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ AGAIN = (0.5, 0.75)
 
 class Hedged(Target):
     """Asks what ``make`` makes, and another of them at each of ``moments``, in seconds after the question. Who answers first is asked
-    from then on, and the others are dropped. One that was asked again and has no answer tells nothing."""
+    from then on, and the others are dropped. One that ends without an answer tells nothing before all of them have."""
 
     def __init__(self, make: Callable[[], Target], moments: Sequence[float]) -> None:
         self._make, self._moments = make, tuple(moments)
         self._target = make()
-        self._asked = 0
+        self._asked = self._failed = 0
         self._others: list[asyncio.Task[None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._first: tuple[Target, Answer] | None = None
+        self._none_left = asyncio.Event()
 
     @property
     def held(self) -> bool:
@@ -40,10 +41,12 @@ class Hedged(Target):
         asking = asyncio.current_task()
         assert asking is not None
         cancelling = asking.cancelling()
-        self._asked, self._first = 0, None
+        self._asked = self._failed = 0
+        self._first = None
+        self._none_left.clear()
         self._wait(asking, 0.0)
         try:
-            return await self._target.ask()
+            return await self._ask_first()
         except asyncio.CancelledError:
             if self._first is None or asking.uncancel() > cancelling:
                 raise  # at the deadline, or for good
@@ -52,6 +55,13 @@ class Hedged(Target):
         self._target.close()  # what it may answer yet is no answer to the next question
         self._target, answer = self._first
         return answer
+
+    async def _ask_first(self) -> Answer:
+        try:
+            return await self._target.ask()
+        except Exception:
+            await self._none_left.wait()
+            raise
 
     def _wait(self, asking: asyncio.Task[object], since: float) -> None:
         if self._asked < len(self._moments):
@@ -70,8 +80,10 @@ class Hedged(Target):
             if self._first is None:
                 self._first = other, answer
                 asking.cancel()
-        except Exception:  # no answer: those asked before it may have one yet
-            return
+        except Exception:  # no answer: others may have one yet
+            self._failed += 1
+            if self._failed == len(self._moments):
+                self._none_left.set()
         finally:
             if self._first is None or self._first[0] is not other:
                 other.close()

@@ -166,12 +166,11 @@ def _status(pace: Pace, result: Result, *, held: bool) -> SourceStatus:
 
 
 async def _ask(target: Target, pace: Pace, clock: Clock, noticed_at: float | None) -> Result:
-    asked, twice = clock.now(), False
+    asked = clock.now()
     try:
         async with asyncio.timeout(pace.deadline):
             answer = await target.ask()
     except TimeoutError:
-        twice = target.asked_twice
         target.close()
         reason = f"no answer within {pace.deadline:g} s"
     except NoAnswer as silence:
@@ -183,7 +182,7 @@ async def _ask(target: Target, pace: Pace, clock: Clock, noticed_at: float | Non
         at = clock.now()
         return Evidence(pace.check, answer.healthy, printable(answer.said), at, at - asked, noticed_at)
     at = clock.now()
-    return Silence(pace.check, printable(reason), at, at - asked, twice)
+    return Silence(pace.check, printable(reason), at, at - asked, target.asked_twice)
 
 
 async def _pause(due: float, target: Target | None, clock: Clock) -> float | None:

@@ -81,6 +81,25 @@ async def test_one_that_was_asked_again_and_tells_nothing_leaves_the_others_thei
     assert not made.targets[0].closed
 
 
+async def test_what_could_not_be_sent_is_sent_later() -> None:
+    made = Made(0.01, 0.02)
+    made.targets[0].answer.set_exception(NoAnswer("Operation not permitted"))
+    question = await made.ask(2)
+    made.targets[2].answer.set_result(WELL)
+    assert await question == WELL
+
+
+async def test_when_none_of_them_has_an_answer_the_first_tells_why() -> None:
+    made = Made(0.01, 0.02)
+    question = await made.ask(2)
+    for target, reason in zip(made.targets, "abc", strict=True):
+        assert not question.done()
+        target.answer.set_exception(NoAnswer(reason))
+        await asyncio.sleep(0)
+    with pytest.raises(NoAnswer, match="a"):
+        await question
+
+
 async def test_a_question_that_is_given_up_ends_all_that_were_asked() -> None:
     made = Made(0.01, 0.02)
     question = await made.ask(2)
