@@ -81,8 +81,9 @@ def pending_silence(state: State, now: float) -> list[str]:
     pending = {name: since for name, since in pending.items() if not state.suspicion.holds(name)}
     if not pending:
         return []
-    longest = ALONE * state.world.settings.detection.silence.deadline
-    lost = {name: losses(plan, state.clusters.get(name, NOBODY), now) for name, plan in state.world.clusters.items()}
+    world = state.world
+    longest = ALONE * world.settings.detection.silence.deadline
+    lost = {name: losses(world, plan, state.clusters.get(name, NOBODY), now) for name, plan in world.clusters.items()}
     return [name for name, since in pending.items() if now - since > longest or not _our_way_loses(lost, name)]
 
 

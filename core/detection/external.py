@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from core.detection.hysteresis import Outcome
 from core.detection.internal import ClusterState, known_pods
 from core.detection.pods import judge
+from core.detection.rhythm import RETRANSMISSION
 from core.model import INTERNAL_KINDS, Cause, CheckId, Kind, Verdict
 from core.world import ClusterPlan, World
 
 SILENCE = "silence"
 REPEATED, UNCORROBORATED = 2, 5
-RETRANSMISSION = 0.2
-"""Seconds after which Linux sends again what was lost, at the least: a gap as long as this was a lost packet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,12 +29,14 @@ from dataclasses import dataclass
 HALF_LIFE = 300.0
 MARGIN = 1.5
 ALONE = 5
+RETRANSMISSION = 0.2
+"""Seconds after which Linux sends again what was lost, at the least: a gap as long as this was a lost packet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
     """``worst``: the longest gap lately, in seconds, as it was at the instant ``at`` of its end. ``gap``: one that still
-    lasts, 0 for none. ``back``: when the newest one ended."""
+    lasts, 0 for none. ``back``: when the newest one ended that lost a packet."""
 
     worst: float = 0.0
     at: float = 0.0
@@ -48,11 +50,12 @@ class Rhythm:
     def lasting(self, gap: float) -> Rhythm:
         return Rhythm(self.worst, self.at, gap, self.back)
 
-    def ended(self, limit: float, outage: float, now: float) -> Rhythm:
-        """After the lasting gap has ended; one longer than ``limit`` counts as that long, one longer than ``outage`` not."""
+    def ended(self, limit: float, outage: float, now: float, *, lost: bool = False) -> Rhythm:
+        """After the lasting gap has ended; one longer than ``limit`` counts as that long, one longer than ``outage`` not.
+        ``lost``: it was that of a lost packet."""
         gap = min(self.gap, limit) if self.gap <= outage else 0.0
         worst, at = (gap, now) if gap > self.left(now) else (self.worst, self.at)
-        return Rhythm(worst, at, back=now if gap else self.back)
+        return Rhythm(worst, at, back=now if lost and gap else self.back)
 
     def allowed(self, least: float, most: float, now: float) -> float:
         """Seconds for which the source may be quiet now."""

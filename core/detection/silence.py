@@ -18,18 +18,16 @@ from dataclasses import replace
 
 from core.detection.hysteresis import CheckState, Outcome
 from core.detection.internal import ClusterState
-from core.detection.rhythm import ALONE, MARGIN, STEADY, Rhythm
+from core.detection.rhythm import ALONE, MARGIN, RETRANSMISSION, STEADY, Rhythm
 from core.detection.suspicion import WINDOW
 from core.model import CheckId, Kind, SourceId, SourceKind, Verdict
 from core.world import ClusterPlan, World
 
 _LATELY = 1.4
 """Periods within which whoever speaks now has been heard."""
-_LATE = 2
-"""Periods after which a voice is late: less is no gap worth remembering."""
-_LOSSES = 1.0
-"""Seconds within which a voice that lost a packet says that its way loses them. Of ten voices that lose one packet in a hundred one or
-two have in such a time, of ten that lose one in five nearly all."""
+_LATE, _LOSSES = 2, 1.0
+"""Periods after which a voice is late, and seconds within which one that was for a lost packet says that its way loses them. Of ten voices
+that lose one packet in a hundred one or two have in such a time, of ten that lose one in five nearly all."""
 _TOGETHER, _MANY = 0.4, 3
 """Seconds, and voices at the least, from which on that nobody is heard is no chance: a voice that loses two packets in a row, one in
 ten thousand of a link that loses one in a hundred, is silent for so long, and three at once once in years."""
@@ -81,8 +79,9 @@ def listen(
         rhythm = rhythms.get(source, STEADY)
         alone = ALONE if source.kind is SourceKind.ROUTER else 1
         if gap < rhythm.gap:
-            rhythm = rhythms[source] = rhythm.ended(alone * deadline / MARGIN, outage, now)
-        if source.kind is SourceKind.DATABASE or gap <= max(nobody, _LATE * _period(world, plan, state, source)):
+            lost = rhythm.gap > RETRANSMISSION and _is_late(world, plan, state, source)
+            rhythm = rhythms[source] = rhythm.ended(alone * deadline / MARGIN, outage, now, lost=lost)
+        if gap <= nobody or source.kind is SourceKind.DATABASE:
             continue
         rhythms[source] = rhythm.lasting(gap)
         least = _quiet_after(world, plan, state, source)
@@ -158,15 +157,19 @@ def fell_silent(plan: ClusterPlan, state: ClusterState, now: float) -> float | N
     return fallen[half - 1] if fallen and len(fallen) >= half else None
 
 
-def losses(plan: ClusterPlan, state: ClusterState, now: float) -> float | None:
-    """The share of a cluster's voices that have lost packets lately: that are late, or were. None where all of them are and were not
-    before, or where nobody speaks: a dead cluster tells nothing of the way."""
+def losses(world: World, plan: ClusterPlan, state: ClusterState, now: float) -> float | None:
+    """The share of a cluster's voices that are late, or were for a lost packet lately. None where all are late and none was before, or
+    where nobody speaks: a dead cluster tells nothing of the way."""
     voices = [s for s in _speakers(plan) if s not in state.waiting and _spoke_lately(state, s, now)]
-    rhythms = [state.rhythms.get(voice, STEADY) for voice in voices]
-    were_late = sum(rhythm.back > now - _LOSSES for rhythm in rhythms)
-    if all(rhythm.gap for rhythm in rhythms) and not were_late:
+    late = {voice for voice in voices if _is_late(world, plan, state, voice)}
+    were = {voice for voice in voices if state.rhythms.get(voice, STEADY).back > now - _LOSSES}
+    if len(late) == len(voices) and not were:
         return None
-    return sum(rhythm.gap > 0 or rhythm.back > now - _LOSSES for rhythm in rhythms) / len(rhythms)
+    return len(late | were) / len(voices)
+
+
+def _is_late(world: World, plan: ClusterPlan, state: ClusterState, source: SourceId) -> bool:
+    return state.rhythms.get(source, STEADY).gap > _LATE * _period(world, plan, state, source)
 
 
 def last_sign(
