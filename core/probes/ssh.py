@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +88,7 @@ class Ssh:
                     raise Unreachable(str(self._jump_error), slow=self._jump_error.slow)
                 try:
                     self._jump, self._jump_error = await self._connect(jump, jump, None), None
+                    self._jump.begun()
                 except Unreachable as error:
                     self._jump_retry_at = now + self._settings.connect_timeout + self._settings.backoff
                     self._jump_error = Unreachable(f"jump host: {error}", slow=error.slow)
@@ -99,7 +101,9 @@ class Ssh:
         settings = self._settings
         at_once = self._places.setdefault(place, asyncio.Semaphore(settings.connects))
         client = _Client()
-        async with at_once:
+        await at_once.acquire()
+        with contextlib.ExitStack() as held:
+            held.callback(at_once.release)
             try:
                 async with asyncio.timeout(settings.connect_timeout):
                     # Outside the total: a host that is down only takes its own place (spec S36).
@@ -109,26 +113,35 @@ class Ssh:
                             unused.callback(sock.close)
                         async with self._total:
                             unused.pop_all()  # from here on asyncssh closes it
-                            connection = await asyncssh.connect(
-                                target.host,
-                                target.port,
-                                sock=sock,
-                                tunnel=tunnel or (),
-                                client_factory=lambda: client,
-                                username=target.user,
-                                client_keys=self._keys,
-                                known_hosts=self._known_hosts,
-                                config=None,
-                                agent_path=None,
-                                preferred_auth="publickey",
-                                keepalive_interval=_KEEPALIVE,
-                                keepalive_count_max=_KEEPALIVES,
-                                compression_algs=None,
-                                encryption_algs=_CIPHERS,
-                            )
-                    return SshTransport(connection, client)
+                            connection = await self._authenticated(target, sock, tunnel, client)
+                    return SshTransport(connection, client, held.pop_all().close)
             except (OSError, TimeoutError, asyncssh.Error) as error:
                 raise self._unreachable(target, error) from error
+
+    async def _authenticated(
+        self,
+        target: Target,
+        sock: socket.socket | None,
+        tunnel: asyncssh.SSHClientConnection | None,
+        client: _Client,
+    ) -> asyncssh.SSHClientConnection:
+        return await asyncssh.connect(
+            target.host,
+            target.port,
+            sock=sock,
+            tunnel=tunnel or (),
+            client_factory=lambda: client,
+            username=target.user,
+            client_keys=self._keys,
+            known_hosts=self._known_hosts,
+            config=None,
+            agent_path=None,
+            preferred_auth="publickey",
+            keepalive_interval=_KEEPALIVE,
+            keepalive_count_max=_KEEPALIVES,
+            compression_algs=None,
+            encryption_algs=_CIPHERS,
+        )
 
     def _unreachable(self, target: Target, error: Exception) -> Unreachable:
         slow = False
@@ -183,12 +196,21 @@ class _Client(asyncssh.SSHClient):
 
 
 class SshTransport:
-    """One SSH connection. A channel that is refused (MaxSessions) is tried again and never taken for a dead host."""
+    """One SSH connection. A channel that is refused (MaxSessions) is tried again and never taken for a dead host.
 
-    def __init__(self, connection: asyncssh.SSHClientConnection, client: _Client) -> None:
-        self.connection, self._client = connection, client
+    ``begun`` is called once the first of them was opened, or refused: until then the server may count it among those that
+    are not authenticated yet (MaxStartups)."""
+
+    def __init__(self, connection: asyncssh.SSHClientConnection, client: _Client, begun: Callable[[], None]) -> None:
+        self.connection, self._client, self.begun = connection, client, begun
 
     async def open(self, command: str, receiver: Receiver) -> Channel:
+        try:
+            return await self._open(command, receiver)
+        finally:
+            self.begun()
+
+    async def _open(self, command: str, receiver: Receiver) -> Channel:
         for pause in (*_CHANNEL_RETRIES, None):
             try:
                 async with asyncio.timeout(_OPEN):
@@ -214,6 +236,7 @@ class SshTransport:
         return f"SSH connection lost: {self._client.reason}"
 
     async def close(self) -> None:
+        self.begun()
         self.connection.abort()
 
 

@@ -15,7 +15,7 @@ import pytest
 from core.model import Evidence, Kind, Silence
 from core.probes import link
 from core.probes.ssh import Ssh
-from core.probes.transport import Transport
+from core.probes.transport import Collector, Transport
 from tests.live.sshd import WATCH, Command, Sshd, eventually, executable, over_ssh, watching
 
 pytestmark = pytest.mark.live
@@ -337,6 +337,23 @@ async def test_a_storm_of_sessions_all_connect(server: Sshd) -> None:
     arrived = _Together()
     await asyncio.gather(*(one() for _ in range(60)))
     assert "MaxStartups" not in (server.directory / "log").read_text(), "no more at once than sshd takes"
+
+
+@pytest.mark.parametrize("end", ["opened", "closed"])
+async def test_a_session_keeps_its_place_among_those_that_connect_until_it_has_begun(server: Sshd, end: str) -> None:
+    """A server that is short of time still counts one that it has let in among those that are not yet (MaxStartups)."""
+    server.start()
+    hub = Ssh(server.settings(connects=1))
+    first = await hub.connect(server.target)
+    second = asyncio.create_task(hub.connect(server.target))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(second), 0.5)
+    if end == "opened":
+        await first.open("true", Collector(100))
+    else:
+        await first.close()
+    await (await asyncio.wait_for(second, 30)).close()
+    await first.close()
 
 
 class _Together:
