@@ -23,6 +23,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -63,7 +64,9 @@ class HaproxyPlace:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        for cluster in self.addresses:
+        for cluster, address in self.addresses.items():
+            with suppress(ConnectionRefusedError), socket.create_connection((address, PORT), 1):
+                sys.exit(f"somebody answers at {address}:{PORT}: a HAProxy that an earlier run has left?")
             self._start(cluster)
 
     def _start(self, cluster: str) -> None:
@@ -218,6 +221,7 @@ def main() -> int:
         if not shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin"):
             sys.exit(f"{program} is not installed (Debian: {program})")
     os.environ["PATH"] += ":/usr/sbin"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no HAProxy is left
     times: Times = defaultdict(lambda: defaultdict(list))
     missed: defaultdict[str, int] = defaultdict(int)
     with tempfile.TemporaryDirectory(prefix="pointsman-beside-") as scratch, ExitStack() as stack:
