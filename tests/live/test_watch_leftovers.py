@@ -104,8 +104,13 @@ def test_after_the_channel_is_cut(watching: Watching, tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [0, 1])
 def test_after_the_script_or_its_guard_is_killed(watching: Watching, number: int) -> None:
     os.kill(watching.shells()[number], signal.SIGKILL)
-    watching.say(".\n" * (number * 3))  # the guard's end is noticed by the next word to it
-    watching.until(lambda: not watching.left())
+
+    def is_gone() -> bool:
+        with suppress(BrokenPipeError):
+            watching.say(".\n" * number)  # the guard's end is noticed by the next word to it, once it has ended
+        return not watching.left()
+
+    watching.until(is_gone)
 
 
 def test_after_its_process_group_is_killed(watching: Watching) -> None:
