@@ -7,11 +7,10 @@
 set -m # each job is a process group that can be killed whole
 exec 2>/dev/null
 export LC_ALL=C NO_COLOR=1 TERM=dumb PATH="$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-declare -a CMD=() JOB=() KILLED=() AGAIN=() STREAM=() KEYS=()
+declare -a CMD=() JOB=() KILLED=() AGAIN=() STREAM=()
 declare -A BORN=() LOOK=()
-run=0 next=0 turn=0 seq=0 looked=0 buffer=
+run=0 seq=0 looked=0 stale= buffer=
 cd /proc/ # paths that begin here are the shortest; commands run where the login shell began
-there() { :; }
 
 finish() { # group…
     local pid
@@ -90,11 +89,13 @@ dead() { # key
     stale=1
 }
 
-aim() { # one expression for all sentinels: a loop over them at each tick would cost three times as much
-    local key all=
-    KEYS=("${!BORN[@]}")
-    for key in "${KEYS[@]}"; do all+=" && -e ${LOOK[$key]}"; done
-    eval "there() { [[ all$all ]]; }"
+# Ticks until a sentinel is missing or there are others. Each is looked for at each tick, and whether it is a zombie at every
+# fourth, which costs twice as much. One expression, for a loop over them would cost three times as much, and around the
+# ticks: bash copies a function at each call, and would copy them all.
+aim() {
+    local key all= zombies=
+    for key in "${!BORN[@]}"; do all+=" && -e ${key#*:}" zombies+=" && -e ${LOOK[$key]}"; done
+    eval "attend() { while [[ ! \$stale$all ]] && { ((seq % 4)) || [[ x$zombies ]]; }; do tick; done; }"
     stale=
 }
 
@@ -103,7 +104,7 @@ arm() { # check pid…: these and no others
     local -A wanted=()
     shift
     for pid; do wanted[$n:$pid]=1; done
-    for key in "${KEYS[@]}"; do
+    for key in "${!BORN[@]}"; do
         [[ $key == "$n":* && ! ${wanted[$key]} ]] && unset "BORN[$key]" "LOOK[$key]"
     done
     for pid; do
@@ -116,28 +117,24 @@ arm() { # check pid…: these and no others
             [[ -e $pid/$look ]] && break
         done
     done
-    aim
+    stale=1
 }
 
 thorough() { # key
     birth "${1#*:}" && [[ $born == "${BORN[$1]}" ]] || dead "$1"
 }
 
-# Each is looked for at each tick. Numbers of processes are given in turn, so none is reused between two ticks, unless
-# this shell stood still: then all are looked at thoroughly, and each of them now and then in any case.
-sentinels() {
+missing() {
     local key
-    there || for key in "${KEYS[@]}"; do [[ -e ${LOOK[$key]} ]] || dead "$key"; done
-    if ((SECONDS - looked > 1)); then
-        for key in "${!BORN[@]}"; do thorough "$key"; done
-    else
-        for ((turn += ${#KEYS[@]}; turn >= ROUND; turn -= ROUND)); do
-            key=${KEYS[next++ % ${#KEYS[@]}]}
-            [[ ${BORN[$key]} ]] && thorough "$key"
-        done
-    fi
-    looked=$SECONDS
-    [[ $stale ]] && aim
+    for key in "${!BORN[@]}"; do [[ -e ${LOOK[$key]} ]] || dead "$key"; done
+}
+
+# Numbers of processes are given in turn, so none is reused between two ticks, unless this shell stood still: then all are
+# looked at thoroughly, and once a round in any case.
+round() {
+    local key
+    for key in "${!BORN[@]}"; do thorough "$key"; done
+    spent
 }
 
 stream() { # check command: says that something happened, never what; at once, and ten times a second at most
@@ -184,20 +181,22 @@ spent() {
     (($# < 15)) || printf '%s u %s\n' "$T" $((${12} + ${13} + ${14} + ${15}))
 }
 
-watch() {
-    local code
-    [[ -e /proc/1/stat ]]
-    printf '%s h %s %s %s\n' "$T" "$EUID" $? "$BASH_VERSION"
-    while :; do
-        read -r -t "$TICK" # into REPLY, with its blanks
-        code=$?
-        if ((code == 0)); then obey "$buffer$REPLY"; buffer=
-        elif ((code <= 128)); then exit
-        else buffer+=$REPLY; fi # what came before the time was over is part of the line
-        sentinels
-        ((${#JOB[@]})) && reap
-        printf '%s t %s\n' "$T" $((++seq))
-        ((seq % ROUND)) || spent
-    done
+tick() { # each command in here costs, twenty times a second
+    if read -r -t "$TICK"; then # into REPLY, with its blanks
+        obey "$buffer$REPLY"
+        buffer=
+    elif (($? > 128)); then buffer+=$REPLY # what came before the time was over is part of the line
+    else exit; fi
+    ((++seq % ROUND && SECONDS - looked < 2)) || round
+    looked=$SECONDS
+    ((${#JOB[@]})) && reap
+    printf '%s t %s\n' "$T" "$seq"
 }
-watch
+
+[[ -e /proc/1/stat ]]
+printf '%s h %s %s %s\n' "$T" "$EUID" $? "$BASH_VERSION"
+while :; do
+    aim
+    attend
+    missing
+done
