@@ -5,7 +5,7 @@ quiet for two ticks a step changes nothing, so only the moments around a gap are
 once a second. What is generated, for each connection by itself unless it says otherwise:
 
 - *loss* of 1 %: a gap of TCP's retransmission, 0.2 s and a tick, doubled at each further loss, on average every 5 s; a router is asked
-  again after 0.2 and 0.3 s over connections of their own, whose packets can be lost as well, and given up after 0.4 s;
+  again after 0.18 and 0.26 s over connections of their own, whose packets can be lost as well, and given up after 0.35 s;
 - *pauses* of a node (garbage collection, a busy disk): 0.3 to 0.9 s, on average every 10 minutes;
 - *bursts* on the way to a whole cluster, its router too: up to 0.12 s, on average once a minute.
 
@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from random import Random
 
 from core.model import CheckId, EventName, Evidence, Kind, Silence, SourceId, SourceKind
+from core.probes.hedged import AGAIN
 from core.restore import restore
 from core.settings import Settings
 from core.state import Effect, Emit, Tick
@@ -33,7 +34,7 @@ from core.step import step
 from core.world import World, build
 
 STEP = 0.025
-TIMEOUT = 0.4
+TIMEOUT = 0.35
 START = 1_000_000.0
 CLUSTERS = 4
 Gap = tuple[float, float, tuple[SourceId, ...]]
@@ -70,15 +71,15 @@ def gaps(random: Random, who: tuple[SourceId, ...], every: float, kind: str, los
 
 
 def answered(random: Random, loss: float) -> float:
-    """Seconds until a router is heard that lost a packet of the message over the held connection. It is sent again after 0.2 s, when the
-    message is sent over a new connection too; then come new connections only, of four packets each."""
+    """Seconds until a router is heard that lost a packet of the message over the held connection. It is sent again there after 0.2 s, and
+    the message over new connections, of four packets each; the next message has new connections only."""
     anew = 1 - (1 - loss) ** 4
-    lost = 2 * loss * anew
+    again = [(share * TIMEOUT, anew) for share in AGAIN]
     for begun in itertools.count():
-        for late in (0.2, 0.3) if begun == 0 else (0.0, 0.2, 0.3):
+        first = (0.0, anew) if begun else (0.2, 2 * loss)
+        for late, lost in sorted((first, *again)):
             if random.random() > lost:
                 return begun * TIMEOUT + late + 0.05
-            lost = anew
     raise AssertionError
 
 
@@ -124,7 +125,7 @@ def play(hours: float, seed: int, loss: float, nodes_each: int = 2) -> tuple[int
         effects: list[Effect] = []
         for source, at in since.items():
             if source.kind is SourceKind.ROUTER and now - asked.get(source, at) >= TIMEOUT:
-                silence = Silence(CheckId(source, Kind.CONFIRM), "no answer", now, TIMEOUT, twice=True)
+                silence = Silence(CheckId(source, Kind.CONFIRM), "no answer", now, TIMEOUT)
                 asked[source] = now
                 state, told = step(state, silence, now)
                 effects += told

@@ -37,6 +37,7 @@ from core.model import (
     Order,
     OrderResult,
     Result,
+    Silence,
     SourceId,
     SourceStatus,
 )
@@ -66,6 +67,8 @@ from core.switching.table import StandingKey
 from core.world import World
 
 TICK = 0.025
+LOOK_AGAIN = 0.005
+"""Seconds after a look at who is silent within which there is no other, be it that all routers fall silent at once."""
 JOBS = 1000
 """Steps whose effects may wait: while the store is waited for, more become one."""
 SAVE_DEADLINE = 0.05
@@ -148,6 +151,8 @@ class Engine:
                 self._tape.heard(result.check.source)
         if not self._renewals.keep(result, self.state.clusters.get(result.check.cluster), now):
             self._take(result)
+            if self._fell_silent(result) and now - self._ticked_at > LOOK_AGAIN:
+                self._look(now)
 
     def heard(self, source: SourceId, at: float) -> None:
         self._heard.pop(source, None)  # what is put in is the newest
@@ -268,14 +273,23 @@ class Engine:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            now = self._clock.now()
-            self._listened = self._until(now)
-            self._ticked_at = now
-            if self._tape:
-                self._tape.tick(now, self._listened, self._heard)
-            if renewed := self._renewals.due(now):
-                self._take(Renewal(renewed))
-            self._take(Tick(Gaps(self._heard, self._listened)))
+            self._look(self._clock.now())
+
+    def _look(self, now: float) -> None:
+        self._listened = self._until(now)
+        self._ticked_at = now
+        if self._tape:
+            self._tape.tick(now, self._listened, self._heard)
+        if renewed := self._renewals.due(now):
+            self._take(Renewal(renewed))
+        self._take(Tick(Gaps(self._heard, self._listened)))
+
+    def _fell_silent(self, result: Result) -> bool:
+        """Whether it is a router that has not answered, and did until then."""
+        if not isinstance(result, Silence) or result.check.kind is not Kind.CONFIRM:
+            return False
+        cluster = self.state.clusters.get(result.check.cluster)
+        return cluster is not None and cluster.checks[result.check].missed == 1
 
     def _until(self, now: float) -> float:
         """Seconds in which we have listened until then: a stall of our own counts as two ticks."""

@@ -120,16 +120,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Nothing that can be read as well or not well: a timeout, a broken session, garbage, a refused sudo (spec S25).
-
-    ``twice``: a second question, over a connection of its own, was not answered either.
-    """
+    """Nothing that can be read as well or not well: a timeout, a broken session, garbage, a refused sudo (spec S25)."""
 
     check: CheckId
     reason: str
     at: float
     took: float = 0.0
-    twice: bool = False
 
 
 Result: TypeAlias = Evidence | Silence

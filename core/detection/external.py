@@ -117,14 +117,9 @@ def _silence(world: World, plan: ClusterPlan, state: ClusterState) -> Cause | No
         return Cause(SILENCE, name, f"silent: {', '.join(sorted(unknown))}", min(unknown.values()))
     if plan.router:
         gone = sorted(state.quiet[node] for node in plan.nodes if node in state.gone)
-        # Where packets get lost, a gap of the router and one of some nodes meet now and then: it takes two unanswered
-        # messages too, one after the other or each over a connection of its own.
+        # Where packets get lost, a gap of the router and one of some nodes meet now and then: it takes an unanswered message too.
         found = state.checks.get(CheckId(plan.router, Kind.CONFIRM))
-        sure = (
-            len(gone) == nodes
-            or not _is_lossy(plan, state)
-            or (found is not None and (found.missed > 1 or found.twice))
-        )
+        sure = len(gone) == nodes or not _is_lossy(plan, state) or (found is not None and found.missed > 0)
         if plan.router in state.gone and len(gone) * 2 >= nodes and sure:
             since = max(state.quiet[plan.router], gone[(nodes + 1) // 2 - 1])
             return Cause(SILENCE, name, f"router and {len(gone)} of {nodes} nodes silent", since)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from core.model import Evidence, Result, Silence, Verdict
+from core.model import Evidence, Result, Verdict
 
 
 class Outcome(StrEnum):
@@ -33,8 +33,8 @@ class CheckState:
     """Where one check stands. ``run_since`` is the instant of the run's first result, or the sign that led to it; ``bad``
     and ``missed`` are the results since the last good one that were bad, and that were not good: silence between two bad
     ones undoes nothing. ``fault_at`` and ``fault_said`` are the first sign and the newest words of the trouble: they stay
-    while the verdict is FAIL, whatever comes after. ``well_at`` is the newest good result, 0 for never. ``twice``:
-    the newest silence was one of two questions.
+    while the verdict is FAIL, whatever comes after. ``well_at`` is the newest good result, 0 for never. ``trip``: the seconds
+    that the newest answer took; silence takes nothing from it.
     """
 
     verdict: Verdict = Verdict.UNKNOWN
@@ -50,7 +50,7 @@ class CheckState:
     fault_at: float = 0.0
     fault_said: str = ""
     well_at: float = 0.0
-    twice: bool = False
+    trip: float = 0.0
 
 
 def absorb(state: CheckState, result: Result, fall: int, rise: int) -> CheckState:
@@ -87,7 +87,7 @@ def absorb(state: CheckState, result: Result, fall: int, rise: int) -> CheckStat
         fault_at=fault_at,
         fault_said=fault_said,
         well_at=result.at if good else state.well_at,
-        twice=isinstance(result, Silence) and result.twice,
+        trip=state.trip if outcome is Outcome.SILENT else result.took,
     )
 
 
@@ -103,6 +103,7 @@ def renewed(state: CheckState, result: Evidence) -> CheckState:
         result.at,
         result.took,
         well_at=result.at,
+        trip=result.took,
         fault_at=state.fault_at,
         fault_said=state.fault_said,
     )

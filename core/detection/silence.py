@@ -94,7 +94,8 @@ def listen(
             unknown.add(source)
         if source == plan.router:
             is_new = met is None or now - gap - met < MET
-            overdue = gap > rhythm.allowed(max(least, 2 * deadline) if is_new else least, alone * deadline, now)
+            least = max(least, 2 * deadline) if is_new else least + _anew(plan, state)
+            overdue = gap > rhythm.allowed(least, alone * deadline, now)
     found = replace(
         state,
         waiting=frozenset(waiting),
@@ -211,13 +212,18 @@ def _period(world: World, plan: ClusterPlan, state: ClusterState, source: Source
     detection = world.settings.detection
     if source.kind is SourceKind.ROUTER:
         assert plan.cluster.confirm is not None
-        answer = state.checks.get(CheckId(source, Kind.CONFIRM))
-        answered = answer is not None and answer.outcome is not Outcome.SILENT  # else it took what a timeout takes
-        return plan.cluster.confirm.interval + (answer.took if answer and answered else 0.0)
+        return plan.cluster.confirm.interval + _round_trip(plan, state)
     status = state.status.get(source)
     if status is None:
         return detection.tick
     return {"sh": detection.tick_sh, "poll": detection.poll}.get(status.mode, detection.tick)
+
+
+def _round_trip(plan: ClusterPlan, state: ClusterState) -> float:
+    """Seconds that the newest answer of the router took."""
+    assert plan.router is not None
+    found = state.checks.get(CheckId(plan.router, Kind.CONFIRM))
+    return found.trip if found else 0.0
 
 
 def _quiet_after(world: World, plan: ClusterPlan, state: ClusterState, source: SourceId) -> float:
@@ -227,6 +233,13 @@ def _quiet_after(world: World, plan: ClusterPlan, state: ClusterState, source: S
         assert plan.cluster.confirm is not None
         return period + (period - plan.cluster.confirm.interval) + 2 * detection.tick
     return detection.silence.ticks * period
+
+
+def _anew(plan: ClusterPlan, state: ClusterState) -> float:
+    """Seconds that a router which is far away takes longer to answer over a new connection, with TLS. One packet that is lost on the held
+    one would otherwise be a router that does not answer."""
+    assert plan.cluster.confirm is not None
+    return min(4 * _round_trip(plan, state), plan.cluster.confirm.timeout)
 
 
 def _is_broken(state: ClusterState) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from core.clock import Clock
 from core.model import CheckId, Kind, Result, SourceId, SourceKind, SourceStatus
 from core.probes.confirm.packets import IcmpTarget, TcpTarget
-from core.probes.hedged import AGAIN, Hedged
+from core.probes.hedged import Hedged
 from core.probes.rounds import Pace, Target, ask_forever
 from core.probes.sink import ProbeSink
 from core.settings.base import is_address, listen_address
@@ -21,7 +21,7 @@ _TIMEOUT = 0.5
 async def worker(canary: str, sink: ProbeSink, clock: Clock) -> None:
     """Ask ``ADDRESS`` by ICMP, ``ADDRESS:PORT`` by TCP, until cancelled."""
     source = SourceId("", canary, SourceKind.CANARY)
-    target = Hedged(lambda: _target(canary), [share * _TIMEOUT for share in AGAIN])
+    target = Hedged(lambda: _target(canary), _TIMEOUT)
     await ask_forever(target, Pace(CheckId(source, Kind.WATCH), _INTERVAL, _TIMEOUT), _Heard(sink), clock)
 
 

@@ -7,7 +7,7 @@ question. What cannot be sent at all, be it for a filter or a full queue of our 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from core.probes.rounds import Answer, Target
 
@@ -17,11 +17,11 @@ AGAIN = (0.5, 0.75)
 
 
 class Hedged(Target):
-    """Asks what ``make`` makes, and another of them at each of ``moments``, in seconds after the question. Who answers first is asked
+    """Asks what ``make`` makes, and at each of :data:`AGAIN` of ``timeout`` seconds another of them. Who answers first is asked
     from then on, and the others are dropped. One that ends without an answer tells nothing before all of them have."""
 
-    def __init__(self, make: Callable[[], Target], moments: Sequence[float]) -> None:
-        self._make, self._moments = make, tuple(moments)
+    def __init__(self, make: Callable[[], Target], timeout: float) -> None:
+        self._make, self._moments = make, [share * timeout for share in AGAIN]
         self._target = make()
         self._asked = self._failed = 0
         self._others: list[asyncio.Task[None]] = []
@@ -32,10 +32,6 @@ class Hedged(Target):
     @property
     def held(self) -> bool:
         return self._target.held
-
-    @property
-    def asked_twice(self) -> bool:
-        return self._asked > 0
 
     async def ask(self) -> Answer:
         asking = asyncio.current_task()

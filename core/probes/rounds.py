@@ -56,11 +56,6 @@ class Target(ABC):
         """Whether there is a connection that can be asked, and whose end is noticed."""
         return False
 
-    @property
-    def asked_twice(self) -> bool:
-        """Whether the question that is not answered was asked once more meanwhile, over a connection of its own."""
-        return False
-
     async def until_lost(self) -> None:
         """Returns when the held connection has ended without having been announced; is cancelled before a question."""
         await asyncio.Event().wait()
@@ -182,7 +177,7 @@ async def _ask(target: Target, pace: Pace, clock: Clock, noticed_at: float | Non
         at = clock.now()
         return Evidence(pace.check, answer.healthy, printable(answer.said), at, at - asked, noticed_at)
     at = clock.now()
-    return Silence(pace.check, printable(reason), at, at - asked, target.asked_twice)
+    return Silence(pace.check, printable(reason), at, at - asked)
 
 
 async def _pause(due: float, target: Target | None, clock: Clock) -> float | None:

@@ -18,7 +18,7 @@ from core.shared import Document, Peers
 from core.state import RouterTold
 from core.world import World
 
-FORMAT = 1
+FORMAT = 2
 LONGEST = 64 << 20
 """Octets of a line; the head of a large installation has some megabytes."""
 
@@ -50,8 +50,7 @@ class Asked(_Line, tag="check"):
 
 
 class Told(_Line, tag="result"):
-    """A result of check number ``check``. ``healthy`` None: silence, whose reason is ``said``; ``same``: as the last one of it;
-    ``twice`` as in :class:`core.model.Silence`."""
+    """A result of check number ``check``. ``healthy`` None: silence, whose reason is ``said``; ``same``: as the last one of it."""
 
     now: float
     check: int
@@ -62,7 +61,6 @@ class Told(_Line, tag="result"):
     noticed_at: float | None = None
     pods: tuple[PodReport, ...] = ()
     same: bool = False
-    twice: bool = False
 
 
 class Ticked(_Line, tag="tick"):

@@ -102,7 +102,7 @@ class Replay:
         self._last[line.check] = healthy, said, pods
         check, at = self._checks[line.check], self._began + line.at
         if healthy is None:
-            return Silence(check, said, at, line.took, line.twice)
+            return Silence(check, said, at, line.took)
         noticed = None if line.noticed_at is None else self._began + line.noticed_at
         return Evidence(check, healthy, said, at, line.took, noticed, pods)
 

@@ -73,9 +73,9 @@ class Tape:
             told = Told(self._since(now), number, at, took, result.healthy, result.said, noticed, result.pods)
         else:
             what = (None, result.reason, ())
-            told = Told(self._since(now), number, at, took, said=result.reason, twice=result.twice)
+            told = Told(self._since(now), number, at, took, said=result.reason)
         if self._last.get(result.check) == what:
-            told = Told(told.now, number, at, took, noticed_at=told.noticed_at, same=True, twice=told.twice)
+            told = Told(told.now, number, at, took, noticed_at=told.noticed_at, same=True)
         self._last[result.check] = what
         self._put(told)
 

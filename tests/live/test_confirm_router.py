@@ -154,12 +154,6 @@ async def test_a_second_question_that_tells_nothing_leaves_the_first_its_time(ro
             assert well(await recorder.until(lambda _: True, count))
 
 
-async def test_a_silence_tells_that_it_was_two_questions(router: Router) -> None:
-    async with watch(target=f":{router.port}/mute", timeout=0.3) as recorder:
-        results = [await recorder.until(silent, count) for count in range(2)]
-    assert [isinstance(result, Silence) and result.twice for result in results] == [True, True]
-
-
 async def test_a_router_that_takes_no_connection_any_more_fails_though_the_held_one_hangs(router: Router) -> None:
     async with watch(target=f":{router.port}/last", timeout=10.0) as recorder:
         await recorder.until(well)

@@ -165,7 +165,7 @@ def test_a_decision_that_was_not_made_shifts_none_of_those_after_it() -> None:
     assert [d.said for d in decisions(at(50), at(10, 49))] == ["only now", "1.000 s earlier"]
 
 
-HEAD = b'{"line":"pointsman recording","format":1,"version":"1","at":1000.0,"asked":{},"saved":{}}\n'
+HEAD = b'{"line":"pointsman recording","format":2,"version":"1","at":1000.0,"asked":{},"saved":{}}\n'
 TICK = b'{"line":"tick","now":1.0,"listened":1.0}\n'
 
 
@@ -176,7 +176,7 @@ TICK = b'{"line":"tick","now":1.0,"listened":1.0}\n'
         ([b"hello\n", TICK], "tape:1: not a line of a recording: "),
         ([TICK], "tape:1: begins without a head"),
         ([HEAD, TICK, HEAD], "tape:3: a second head"),
-        ([HEAD.replace(b":1,", b":2,")], "tape:1: format 2, and this pointsman reads 1"),
+        ([HEAD.replace(b":2,", b":1,")], "tape:1: format 1, and this pointsman reads 2"),
         ([HEAD, b'{"line":"tick","now":"soon"}\n', TICK], r"tape:2: not a line of a recording: .* - at `\$\.now`"),
         ([HEAD, b"\xff\xfe\n", TICK], "tape:2: not a line of a recording: "),
         ([HEAD, TICK, TICK.replace(b'"now":1', b'"now":0')], "tape:3: goes back in time"),

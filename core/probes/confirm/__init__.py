@@ -15,7 +15,7 @@ from core.errors import ConfigError
 from core.model import CheckId, Kind, SourceId, SourceKind
 from core.probes.confirm.http import HttpTarget, tls
 from core.probes.confirm.packets import DnsTarget, IcmpTarget, TcpTarget
-from core.probes.hedged import AGAIN, Hedged
+from core.probes.hedged import Hedged
 from core.probes.rounds import Pace, Target, Unusable, ask_forever
 from core.probes.sink import ProbeSink
 from core.settings import Cluster, Confirm, Settings
@@ -32,7 +32,7 @@ async def worker(settings: Settings, cluster: Cluster, sink: ProbeSink, clock: C
         return
     asked: Target
     try:
-        asked = Hedged(partial(target, settings, cluster, confirm), [share * confirm.timeout for share in AGAIN])
+        asked = Hedged(partial(target, settings, cluster, confirm), confirm.timeout)
     except ConfigError as error:
         asked = Unusable(str(error))
     check = CheckId(SourceId(cluster.name, "router", SourceKind.ROUTER), Kind.CONFIRM)
