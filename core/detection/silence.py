@@ -2,7 +2,7 @@
 
 A source is *quiet* after ``detection.silence.ticks`` of its own periods, *gone* when it is so for longer than one lost packet takes, and
 *unknown* once that has lasted ``detection.silence.deadline`` since it was heard. A router is quiet when its answer is overdue: an interval, two ticks and twice its
-usual round trip; it is *overdue* once even a router whose nodes still speak should have answered. Each of them is given
+usual round trip; it is *overdue* once even a router whose nodes still speak should have answered, over a new connection too. Each of them is given
 longer where its own history has longer gaps (:mod:`core.detection.rhythm`), and a router that was only just met has two deadlines
 when it is silent alone; all voices of a cluster are quiet once the time in which nobody of it was heard is longer than its own history of
 such times allows. A source of which nothing is known yet, not even that it does not answer, is *waiting*: it still is being

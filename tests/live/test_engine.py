@@ -35,8 +35,9 @@ class Running:
 
     def beat(self) -> None:
         for plan in self.engine.state.world.clusters.values():
-            for source in plan.sources if plan.cluster.name != self.mute else ():
-                self.engine.heard(source, self.clock.now())
+            for source in plan.sources:
+                if self.mute not in {source.cluster, str(source)}:
+                    self.engine.heard(source, self.clock.now())
 
     def say(self, healthy: bool, only: str = "") -> None:
         for plan in self.engine.state.world.clusters.values():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.engine import JOBS
-from core.model import CheckId, EventName, Evidence, Kind, Phase, SourceId
+from core.model import CheckId, EventName, Evidence, Kind, Phase, Silence, SourceId, SourceKind
 from tests.live.test_engine import Running, running
 
 pytestmark = pytest.mark.live
@@ -72,3 +72,19 @@ async def test_more_steps_than_may_wait_become_one_and_lose_nothing(tmp_path: Pa
         told = [event.id for event in it.told]
         assert told == sorted(told)
         assert sum(event.name is EventName.FAULT_SEEN for event in it.told) == flaps + 1
+
+
+async def test_a_router_that_falls_silent_is_decided_when_its_question_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as it:
+        await begun(it)
+        router = SourceId("a", "router", SourceKind.ROUTER)
+        now, later = it.clock.now, 60.0  # until when it was only just met
+        monkeypatch.setattr(it.clock, "now", lambda: now() + later)
+        it.mute = str(router)
+        await asyncio.sleep(0.6)
+        assert phase(it) is Phase.SERVING
+        later += 0.01  # since the last look at who is silent
+        it.engine.result(Silence(CheckId(router, Kind.CONFIRM), "no answer", it.clock.now(), 0.35))
+        assert phase(it) is Phase.ERASED, "the silence waited for a tick"
