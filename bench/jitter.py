@@ -5,7 +5,7 @@ quiet for two ticks a step changes nothing, so only the moments around a gap are
 once a second. What is generated, for each connection by itself unless it says otherwise:
 
 - *loss* of 1 %: a gap of TCP's retransmission, 0.2 s and a tick, doubled at each further loss, on average every 5 s; a router is asked
-  again after 0.18 and 0.26 s over connections of their own, whose packets can be lost as well, and given up after 0.35 s;
+  again after 0.2 and 0.3 s over connections of their own, whose packets can be lost as well, and given up after 0.4 s;
 - *pauses* of a node (garbage collection, a busy disk): 0.3 to 0.9 s, on average every 10 minutes;
 - *bursts* on the way to a whole cluster, its router too: up to 0.12 s, on average once a minute.
 
@@ -34,7 +34,7 @@ from core.step import step
 from core.world import World, build
 
 STEP = 0.025
-TIMEOUT = 0.35
+TIMEOUT = 0.4
 START = 1_000_000.0
 CLUSTERS = 4
 Gap = tuple[float, float, tuple[SourceId, ...]]

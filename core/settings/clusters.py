@@ -197,8 +197,8 @@ class Confirm(Section):
     host: str = Field(
         "", description="http(s): Host header and SNI; dns: the name that is asked; default the first app's domain"
     )
-    interval: PositiveSeconds = Field(0.1, description="seconds from one message to the next")
-    timeout: PositiveSeconds = Field(0.35, description="seconds without an answer until a message counts as unanswered")
+    interval: PositiveSeconds = Field(0.08, description="seconds from one message to the next")
+    timeout: PositiveSeconds = Field(0.4, description="seconds without an answer until a message counts as unanswered")
     fall: int = Field(
         1, ge=1, description="bad answers, or unanswered messages, in a row until the cluster is abnormal"
     )

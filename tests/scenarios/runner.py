@@ -144,7 +144,7 @@ class Run:
             return
         if self.is_muted(check.source):
             if check.source.kind in {SourceKind.ROUTER, SourceKind.DATABASE}:
-                self.feed(Silence(check, "no answer in 0.35 s", self.now, 0.35))
+                self.feed(Silence(check, "no answer in 0.4 s", self.now, 0.4))
             elif check.source not in self.heard:
                 self.feed(Silence(CheckId(check.source, Kind.WATCH), "cannot connect", self.now, 0.5))
             return
