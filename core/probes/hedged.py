@@ -1,7 +1,10 @@
 """A question that waits for long is asked again over a connection of its own, and the first answer counts (a hedged request).
 
 A lost packet holds up the connection that it was lost on, and no other; where nothing is sent again, as with ICMP and DNS, it is the whole
-question. What cannot be sent at all, be it for a filter or a full queue of our own, is tried again as well. Called by :mod:`core.probes.confirm` and :mod:`core.probes.canary`, for every kind of message.
+question. What cannot be sent at all, be it for a filter or a full queue of our own, is tried again as well. An answer that comes too late
+is none, but the connection that it came over is there to be asked: on a slow way a new one takes longer than an answer, and
+whoever closed one at each late answer would never be answered again. Called by :mod:`core.probes.confirm` and
+:mod:`core.probes.canary`, for every kind of message.
 """
 
 from __future__ import annotations
@@ -15,84 +18,102 @@ AGAIN = (0.5, 0.75)
 """When a question is asked again, in shares of the time that it has. Where one packet in a hundred is lost, all three are once in some
 30,000 questions (over new connections of four packets each) to 125,000 (two datagrams)."""
 
+_Asked = dict[asyncio.Task[Answer], Target]
+
 
 class Hedged(Target):
     """Asks what ``make`` makes, and at each of :data:`AGAIN` of ``timeout`` seconds another of them. Who answers first is asked
-    from then on, and the others are dropped. One that ends without an answer tells nothing before all of them have."""
+    from then on, and the others are dropped. One that ends without an answer tells nothing before all of them have. Those of a
+    question that was given up have the time of the next one to become free for it."""
 
     def __init__(self, make: Callable[[], Target], timeout: float) -> None:
         self._make, self._moments = make, [share * timeout for share in AGAIN]
-        self._target = make()
-        self._asked = self._failed = 0
-        self._others: list[asyncio.Task[None]] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._first: tuple[Target, Answer] | None = None
-        self._none_left = asyncio.Event()
+        self._free: Target | None = make()
+        self._asked: _Asked = {}
+        self._late: _Asked = {}
+        self._timers: list[asyncio.TimerHandle] = []
+        self._answer: asyncio.Future[Answer] | None = None
+        self._error: BaseException | None = None
 
     @property
     def held(self) -> bool:
-        return self._target.held
+        return self._free is not None and self._free.held
 
     async def ask(self) -> Answer:
-        asking = asyncio.current_task()
-        assert asking is not None
-        cancelling = asking.cancelling()
-        self._asked = self._failed = 0
-        self._first = None
-        self._none_left.clear()
-        self._wait(asking, 0.0)
+        loop = asyncio.get_running_loop()
+        self._answer, self._error = loop.create_future(), None
+        self._timers = [loop.call_later(moment, self._ask_another) for moment in self._moments]
+        first, self._free = self._free or self._make(), None
+        self._ask_over(first)
         try:
-            return await self._ask_first()
+            return await self._answer
         except asyncio.CancelledError:
-            if self._first is None or asking.uncancel() > cancelling:
-                raise  # at the deadline, or for good
-        finally:
-            self._drop_others()
-        self._target.close()  # what it may answer yet is no answer to the next question
-        self._target, answer = self._first
-        return answer
-
-    async def _ask_first(self) -> Answer:
-        try:
-            return await self._target.ask()
-        except Exception:
-            await self._none_left.wait()
+            _drop(self._late)
+            self._late, self._asked = self._asked, {}
             raise
-
-    def _wait(self, asking: asyncio.Task[object], since: float) -> None:
-        if self._asked < len(self._moments):
-            moment = self._moments[self._asked]
-            self._timer = asyncio.get_running_loop().call_later(moment - since, self._ask_another, asking, moment)
-
-    def _ask_another(self, asking: asyncio.Task[object], moment: float) -> None:
-        self._asked += 1
-        self._others.append(asyncio.get_running_loop().create_task(self._race(asking), name="ask again"))
-        self._wait(asking, moment)
-
-    async def _race(self, asking: asyncio.Task[object]) -> None:
-        other = self._make()
-        try:
-            answer = await other.ask()
-            if self._first is None:
-                self._first = other, answer
-                asking.cancel()
-        except Exception:  # no answer: others may have one yet
-            self._failed += 1
-            if self._failed == len(self._moments):
-                self._none_left.set()
         finally:
-            if self._first is None or self._first[0] is not other:
-                other.close()
+            self._answer = None
+            for timer in self._timers:
+                timer.cancel()
 
-    def _drop_others(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-        for other in self._others:
-            other.cancel()
-        self._others.clear()
+    def _ask_another(self) -> None:
+        self._timers.pop(0)
+        self._ask_over(self._make())
+
+    def _ask_over(self, target: Target) -> None:
+        task = asyncio.get_running_loop().create_task(target.ask(), name="ask")
+        self._asked[task] = target
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Answer]) -> None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        target = self._asked.pop(task, None)
+        awaited = self._answer if self._answer and not self._answer.done() else None
+        if target and awaited:
+            self._ended_in_time(target, awaited, task, error)
+        elif target := target or self._late.pop(task, None):
+            self._ended_late(target, awaited, error)
+
+    def _ended_in_time(
+        self, target: Target, awaited: asyncio.Future[Answer], task: asyncio.Task[Answer], error: BaseException | None
+    ) -> None:
+        if error is None:
+            self._free = target
+            self._drop_all()
+            awaited.set_result(task.result())
+            return
+        target.close()
+        self._error = self._error or error
+        if not self._asked and not self._timers:
+            awaited.set_exception(self._error)
+
+    def _ended_late(self, target: Target, awaited: asyncio.Future[Answer] | None, error: BaseException | None) -> None:
+        if error is None and awaited:
+            self._ask_over(target)
+        elif error is None and self._free is None:
+            self._free = target
+        else:
+            target.close()
 
     async def until_lost(self) -> None:
-        await self._target.until_lost()
+        await (self._free.until_lost() if self._free else super().until_lost())
+
+    def give_up(self) -> None:
+        """The question was cancelled; an answer may come yet, and free what it comes over."""
+
+    def _drop_all(self) -> None:
+        _drop(self._asked)
+        _drop(self._late)
 
     def close(self) -> None:
-        self._target.close()
+        self._drop_all()
+        if self._free:
+            self._free.close()
+            self._free = None
+
+
+def _drop(asked: _Asked) -> None:
+    for task, target in asked.items():
+        task.cancel()
+        target.close()
+    asked.clear()

@@ -41,7 +41,7 @@ class NoAnswer(Exception):
 
 
 class Target(ABC):
-    """What is asked. At most one question at a time; a question may be cancelled at its deadline, then comes `close`."""
+    """What is asked. At most one question at a time; a question may be cancelled at its deadline, then comes `give_up`."""
 
     @abstractmethod
     async def ask(self) -> Answer:
@@ -50,6 +50,10 @@ class Target(ABC):
     @abstractmethod
     def close(self) -> None:
         """Drops what is held, at once; the next question starts anew."""
+
+    def give_up(self) -> None:
+        """The question was cancelled at its deadline."""
+        self.close()
 
     @property
     def held(self) -> bool:
@@ -166,7 +170,7 @@ async def _ask(target: Target, pace: Pace, clock: Clock, noticed_at: float | Non
         async with asyncio.timeout(pace.deadline):
             answer = await target.ask()
     except TimeoutError:
-        target.close()
+        target.give_up()
         reason = f"no answer within {pace.deadline:g} s"
     except NoAnswer as silence:
         reason = str(silence)

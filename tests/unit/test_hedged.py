@@ -118,3 +118,64 @@ async def test_an_answer_and_the_end_at_once_are_the_end() -> None:
     question.cancel()
     with pytest.raises(asyncio.CancelledError):
         await question
+
+
+async def given_up(made: Made, others: int) -> None:
+    question = await made.ask(others)
+    question.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await question
+    made.hedged.give_up()
+
+
+async def test_an_answer_that_came_too_late_is_none_and_what_it_came_over_is_asked_next() -> None:
+    made = Made(0.02)
+    await given_up(made, 2)
+    made.targets[1].answer.set_result(BAD)
+    await asyncio.sleep(0.001)
+    made.targets[1].answer = asyncio.get_running_loop().create_future()
+    made.targets[1].answer.set_result(WELL)
+    assert await made.hedged.ask() == WELL
+    assert len(made.targets) == 3
+    await asyncio.sleep(0)
+    assert [bool(target.closed) for target in made.targets] == [True, False, True]
+
+
+async def test_what_a_late_answer_came_over_is_asked_at_once_where_a_question_waits() -> None:
+    made = Made(0.02)
+    await given_up(made, 2)
+    question = await made.ask(3)
+    late = made.targets[0]
+    answer, late.answer = late.answer, asyncio.get_running_loop().create_future()
+    late.asked.clear()
+    answer.set_result(BAD)
+    await late.asked.wait()
+    assert not question.done()
+    late.answer.set_result(WELL)
+    assert await question == WELL
+    await asyncio.sleep(0)
+    assert [target.closed > 0 for target in made.targets] == [number > 0 for number in range(len(made.targets))]
+
+
+async def test_what_does_not_answer_for_two_questions_is_dropped() -> None:
+    made = Made(0.02)
+    await given_up(made, 2)
+    await given_up(made, 5)
+    await asyncio.sleep(0)
+    assert [target.closed for target in made.targets] == [1, 1, 1, 0, 0, 0]
+    made.hedged.close()
+    await asyncio.sleep(0)
+    assert [target.closed for target in made.targets] == [1] * 6
+
+
+async def test_a_late_answer_in_the_instant_of_the_end_is_no_answer() -> None:
+    made = Made(60.0)
+    question = await made.ask(0)
+    made.targets[0].answer.set_result(WELL)
+    question.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await question
+    made.hedged.give_up()
+    await asyncio.sleep(0.001)
+    assert await made.hedged.ask() == WELL
+    assert len(made.targets) == 1
