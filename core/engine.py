@@ -289,7 +289,8 @@ class Engine:
         if not isinstance(result, Silence) or result.check.kind is not Kind.CONFIRM:
             return False
         cluster = self.state.clusters.get(result.check.cluster)
-        return cluster is not None and cluster.checks[result.check].missed == 1
+        found = cluster.checks.get(result.check) if cluster else None
+        return found is not None and found.missed == 1
 
     def _until(self, now: float) -> float:
         """Seconds in which we have listened until then: a stall of our own counts as two ticks."""

@@ -33,8 +33,8 @@ class CheckState:
     """Where one check stands. ``run_since`` is the instant of the run's first result, or the sign that led to it; ``bad``
     and ``missed`` are the results since the last good one that were bad, and that were not good: silence between two bad
     ones undoes nothing. ``fault_at`` and ``fault_said`` are the first sign and the newest words of the trouble: they stay
-    while the verdict is FAIL, whatever comes after. ``well_at`` is the newest good result, 0 for never. ``trip``: the seconds
-    that the newest answer took; silence takes nothing from it.
+    while the verdict is FAIL, whatever comes after. ``well_at`` is the newest good result, 0 for never. ``trip``: the smoothed
+    round trip of its answers (RFC 6298, section 2), in seconds.
     """
 
     verdict: Verdict = Verdict.UNKNOWN
@@ -87,7 +87,7 @@ def absorb(state: CheckState, result: Result, fall: int, rise: int) -> CheckStat
         fault_at=fault_at,
         fault_said=fault_said,
         well_at=result.at if good else state.well_at,
-        trip=state.trip if outcome is Outcome.SILENT else result.took,
+        trip=_smoothed(state.trip, result) if isinstance(result, Evidence) else state.trip,
     )
 
 
@@ -103,10 +103,14 @@ def renewed(state: CheckState, result: Evidence) -> CheckState:
         result.at,
         result.took,
         well_at=result.at,
-        trip=result.took,
+        trip=_smoothed(state.trip, result),
         fault_at=state.fault_at,
         fault_said=state.fault_said,
     )
+
+
+def _smoothed(trip: float, answer: Evidence) -> float:
+    return trip + (answer.took - trip) / 8 if trip else answer.took
 
 
 def age(state: CheckState, now: float, deadline: float, stale_after: float) -> CheckState:

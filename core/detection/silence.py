@@ -220,7 +220,7 @@ def _period(world: World, plan: ClusterPlan, state: ClusterState, source: Source
 
 
 def _round_trip(plan: ClusterPlan, state: ClusterState) -> float:
-    """Seconds that the newest answer of the router took."""
+    """Seconds that an answer of the router takes."""
     assert plan.router is not None
     found = state.checks.get(CheckId(plan.router, Kind.CONFIRM))
     return found.trip if found else 0.0

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from core.detection.hysteresis import CheckState, absorb, renewed
 from core.detection.internal import ClusterState, take
 from core.detection.silence import MET, listen
-from core.model import CheckId, Evidence, Kind, Silence
+from core.model import CheckId, Evidence, Kind, Silence, SourceId, SourceKind
 from core.settings import Settings
 from core.world import build
 
@@ -42,3 +43,14 @@ def is_overdue(trip: float, gap: float) -> bool:
 def test_it_is_overdue_after_another_question_over_a_new_connection(trip: float, soonest: float) -> None:
     assert not is_overdue(trip, soonest - 0.01)
     assert is_overdue(trip, soonest + 0.01)
+
+
+def test_one_slow_answer_does_not_make_a_router_far_away() -> None:
+    check = CheckId(SourceId("b", "router", SourceKind.ROUTER), Kind.CONFIRM)
+    state = CheckState()
+    for took in (0.002, 0.3, 0.002):
+        state = absorb(state, Evidence(check, True, "status 200", NOW, took), 1, 1)
+    assert 0.03 < state.trip < 0.04
+    silent = absorb(state, Silence(check, "no answer", NOW, 0.4), 1, 1)
+    assert silent.trip == state.trip
+    assert renewed(state, Evidence(check, True, "status 200", NOW, 0.002)).trip < state.trip
