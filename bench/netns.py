@@ -58,11 +58,11 @@ def inside(namespace: str) -> Iterator[None]:
 
 
 class Uplink(threading.Thread):
-    """A wire between two TAP interfaces, which keeps the order of frames and holds each for ``jitter`` seconds at most."""
+    """A wire between two TAP interfaces, which keeps the order of frames and holds each for ``delay`` seconds and ``jitter`` more at most."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.jitter = 0.0
+        self.delay = self.jitter = 0.0
         self._ends = [self._tap(US), self._tap(CORE)]
         self._over = threading.Event()
 
@@ -75,7 +75,7 @@ class Uplink(threading.Thread):
             now = time.monotonic()
             for end in readable:
                 side = self._ends.index(end)
-                last[side] = max(last[side], now + random.uniform(0, self.jitter))  # jitter
+                last[side] = max(last[side], now + self.delay + random.uniform(0, self.jitter))  # no secret
                 number += 1
                 heapq.heappush(held, (last[side], number, 1 - side, os.read(end, 65536)))
             while held and held[0][0] <= now:

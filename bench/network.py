@@ -38,6 +38,12 @@ def _jitter(network: Bed) -> None:
     network.uplink.jitter = 0.2
 
 
+def _far_at_loss(network: Bed) -> None:
+    network.uplink.delay = 0.05  # each way
+    time.sleep(15)
+    network.rules(network.lose(1))
+
+
 def _dead_at_loss(network: Bed) -> None:
     network.rules(network.lose(1))
     time.sleep(20)  # so that the loss is history
@@ -65,6 +71,7 @@ TROUBLES = (
     Trouble("node with the router dies at 1 % loss", _dead_at_loss, frozenset({"tokyo"}), must=True),
     Trouble("a whole cluster dies at 1 % loss", _all_dead_at_loss, frozenset({"osaka"}), must=True),
     Trouble("200 ms jitter", _jitter),
+    Trouble("1 % loss at 100 ms", _far_at_loss),
     Trouble("5 % loss", lambda n: n.rules(n.lose(5))),
     Trouble("20 % loss", lambda n: n.rules(n.lose(20))),
 )
@@ -98,7 +105,7 @@ def observe(network: Bed, trouble: Trouble, seconds: float) -> tuple[dict[str, f
 
 def _mend(network: Bed) -> None:
     network.rules()
-    network.uplink.jitter = 0.0
+    network.uplink.delay = network.uplink.jitter = 0.0
     run("ip", "-n", network.nodes("tokyo")[0][0], "link", "set", "eth0", "up")
 
 
