@@ -3,7 +3,7 @@
 The engine, the probes, the store and the DNS server of pointsman run in this process, as :mod:`core.app` joins them; another process plays the nodes
 and routers (:mod:`bench.fleet`): what a real watch script printed, at its own pace. The sizes:
 
-- ``six``: 3 clusters × 2 nodes, 10 ticks a second, full checks every 2 s, confirmation messages every 0.1 s;
+- ``six``: 3 clusters × 2 nodes, 10 ticks a second, full checks every 2 s, confirmation messages every 0.08 s;
 - ``hundred``: 10 clusters × 10 nodes, the same;
 - ``thousand``: 100 clusters × 10 nodes, the same;
 - ``tenthousand``: 200 clusters × 50 nodes, a tick and a confirmation message a second, full checks every 10 s;
@@ -72,7 +72,7 @@ class Size:
     nodes: int
     tick: float = 0.1
     interval: float = 2.0
-    confirm: float = 0.1
+    confirm: float = 0.08
     ssh: bool = False
 
     def settings(self, directory: Path, routers: int, ssh: int) -> Settings:
