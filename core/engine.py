@@ -67,8 +67,6 @@ from core.switching.table import StandingKey
 from core.world import World
 
 TICK = 0.025
-LOOK_AGAIN = 0.005
-"""Seconds after a look at who is silent within which there is no other, be it that all routers fall silent at once."""
 JOBS = 1000
 """Steps whose effects may wait: while the store is waited for, more become one."""
 SAVE_DEADLINE = 0.05
@@ -131,6 +129,7 @@ class Engine:
         self._listened = 0.0
         self._result_at = 0.0
         self._ticked_at = clock.now()
+        self._look_took = 0.0
         self._jobs: deque[Job] = deque()
         self._work = asyncio.Event()
         self._news = asyncio.Event()
@@ -151,7 +150,7 @@ class Engine:
                 self._tape.heard(result.check.source)
         if not self._renewals.keep(result, self.state.clusters.get(result.check.cluster), now):
             self._take(result)
-            if self._fell_silent(result) and now - self._ticked_at > LOOK_AGAIN:
+            if self._fell_silent(result) and now - self._ticked_at > 2 * self._look_took:
                 self._look(now)
 
     def heard(self, source: SourceId, at: float) -> None:
@@ -276,6 +275,7 @@ class Engine:
             self._look(self._clock.now())
 
     def _look(self, now: float) -> None:
+        """At who is silent: once a tick, and when a router has fallen silent, for half of the time at the most."""
         self._listened = self._until(now)
         self._ticked_at = now
         if self._tape:
@@ -283,6 +283,7 @@ class Engine:
         if renewed := self._renewals.due(now):
             self._take(Renewal(renewed))
         self._take(Tick(Gaps(self._heard, self._listened)))
+        self._look_took = self._clock.now() - now
 
     def _fell_silent(self, result: Result) -> bool:
         """Whether it is a router that has not answered, and did until then."""
