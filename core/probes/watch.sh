@@ -193,10 +193,13 @@ tick() { # each command in here costs, twenty times a second
     printf '%s t %s\n' "$T" "$seq"
 }
 
-[[ -e /proc/1/stat ]]
-printf '%s h %s %s %s\n' "$T" "$EUID" $? "$BASH_VERSION"
-while :; do
-    aim
-    attend
-    missing
-done
+watch() {
+    [[ -e /proc/1/stat ]]
+    printf '%s h %s %s %s\n' "$T" "$EUID" $? "$BASH_VERSION"
+    while :; do
+        aim
+        attend
+        missing
+    done
+}
+watch
