@@ -26,7 +26,6 @@ from collections.abc import Iterator
 from random import Random
 
 from core.model import CheckId, EventName, Evidence, Kind, Silence, SourceId, SourceKind
-from core.probes.hedged import AGAIN
 from core.restore import restore
 from core.settings import Settings
 from core.state import Effect, Emit, Tick
@@ -71,15 +70,15 @@ def gaps(random: Random, who: tuple[SourceId, ...], every: float, kind: str, los
 
 
 def answered(random: Random, loss: float) -> float:
-    """Seconds until a router is heard that lost a packet of the message over the held connection. It is sent again there after 0.2 s, and
-    the message over new connections, of four packets each; the next message has new connections only."""
+    """Seconds until a router is heard that lost a packet of the message over the held connection. It is sent again after 0.2 s, when the
+    message is sent over a new connection too; then come new connections only, of four packets each."""
     anew = 1 - (1 - loss) ** 4
-    again = [(share * TIMEOUT, anew) for share in AGAIN]
+    lost = 2 * loss * anew
     for begun in itertools.count():
-        first = (0.0, anew) if begun else (0.2, 2 * loss)
-        for late, lost in sorted((first, *again)):
+        for late in (0.2, 0.3) if begun == 0 else (0.0, 0.2, 0.3):
             if random.random() > lost:
                 return begun * TIMEOUT + late + 0.05
+            lost = anew
     raise AssertionError
 
 

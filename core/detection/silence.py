@@ -230,8 +230,7 @@ def _quiet_after(world: World, plan: ClusterPlan, state: ClusterState, source: S
     detection = world.settings.detection
     period = _period(world, plan, state, source)
     if source.kind is SourceKind.ROUTER:
-        assert plan.cluster.confirm is not None
-        return period + (period - plan.cluster.confirm.interval) + 2 * detection.tick
+        return period + _round_trip(plan, state) + 2 * detection.tick
     return detection.silence.ticks * period
 
 

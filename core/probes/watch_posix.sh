@@ -21,7 +21,7 @@ beat() { # a process of its own, started anew with each change of the sentinels;
     seq=0
     while sleep "$TICK" && kill -0 $$; do
         left= seq=$((seq + 1)) turn=$seq
-        for key in $armed; do # CHECK:PID/FILE:BORN, looked at as in watch.sh
+        for key in $armed; do # CHECK:PID/FILE:BORN; each is looked at thoroughly once a round
             one=${key#*:} turn=$((turn + 1))
             if [ -e "/proc/${one%:*}" ] && { [ $((turn % ROUND)) -ne 0 ] || same "$one"; }; then
                 left="$left $key"
